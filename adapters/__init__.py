@@ -1,0 +1,1 @@
+"""Everyone else's protocols in, domain values out. One package per kind of outside party."""

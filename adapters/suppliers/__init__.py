@@ -1,0 +1,120 @@
+"""What every supplier looks like from inside: the one interface that each protocol's adapter serves.
+
+A new protocol is one file here and one line in `adapters/suppliers/registry.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from domain.issuance import Answer, CancelAnswer, QueryAnswer
+
+
+class NotSent(Exception):
+    """The request is known not to have reached the supplier (name not resolved, connection refused): safe to retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRequest:
+    """What one line asks of a supplier. `reference` is ours, stable over all retries, and stored before the first send.
+
+    `unit_references` has one reference per unit, in order. Personal data is only what the supplier requires.
+    """
+
+    reference: str
+    product_id: str
+    option_id: str
+    unit_id: str
+    availability_id: str | None
+    unit_references: tuple[str, ...]
+    order_no: str
+    currency: str
+    hold_minutes: int | None = None
+    contact_name: str | None = None
+    contact_email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierUnit:
+    """A priced unit type (adult, child, seat class); amounts in minor units of `currency`."""
+
+    unit_id: str
+    title: str
+    retail_minor: int
+    net_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierOption:
+    option_id: str
+    title: str
+    units: tuple[SupplierUnit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierProduct:
+    """A supplier's product as it offers it: `availability_required` means that a buyer must choose a session."""
+
+    product_id: str
+    title: str
+    description: str
+    time_zone: str
+    availability_required: bool
+    options: tuple[SupplierOption, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierSession:
+    """A bookable date or start time of an option. `vacancies` is None where the supplier does not count."""
+
+    availability_id: str
+    product_id: str
+    option_id: str
+    starts_at: datetime
+    ends_at: datetime
+    available: bool
+    vacancies: int | None
+
+
+class Supplier(Protocol):
+    """One supplier, spoken to in its own protocol. Every method maps all answers; none raises but NotSent.
+
+    Time-outs are seconds for the whole call. Only `read_products` and `read_sessions` may raise `SupplierUnreadable`.
+    """
+
+    async def reserve(self, request: BookingRequest, *, timeout_s: float) -> Answer:
+        """Hold without issuing, for a limited time. Confirmed.expires_at is the supplier's own expiry."""
+        ...
+
+    async def issue(self, request: BookingRequest, *, reserved: bool, timeout_s: float) -> Answer:
+        """Obtain the final thing. `reserved`: a hold under the same reference exists and is only to be confirmed."""
+        ...
+
+    async def query(self, reference: str, *, timeout_s: float) -> QueryAnswer:
+        """What the supplier knows under our reference. Changes nothing."""
+        ...
+
+    async def cancel(self, reference: str, *, reason: str, timeout_s: float) -> CancelAnswer:
+        """Give back a hold or an issued booking; repeatable. NotFound counts as nothing held."""
+        ...
+
+    async def extend(self, reference: str, *, minutes: int, timeout_s: float) -> Answer:
+        """Prolong a hold; Confirmed.expires_at is the new expiry."""
+        ...
+
+    async def read_products(self, *, timeout_s: float) -> list[SupplierProduct]:
+        """The supplier's whole catalogue."""
+        ...
+
+    async def read_sessions(
+        self, product_id: str, option_id: str, *, first_day: str, last_day: str, timeout_s: float
+    ) -> list[SupplierSession]:
+        """Bookable sessions between two local dates (ISO 8601, inclusive)."""
+        ...
+
+
+class SupplierUnreadable(Exception):
+    """The supplier's catalogue could not be read, whole or in part: nothing may be concluded from what is missing."""
