@@ -1,0 +1,30 @@
+"""The outbox: what happened, written in the transaction of the change; delivery reads from here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
+from storage.columns import at, big, document
+
+
+class OutboxEventRow(SQLModel, table=True):
+    """An event for a distributor. `key` makes it once-only; per subject the order of `id` is the order of events."""
+
+    __tablename__ = "outbox_events"
+    __table_args__ = (
+        Index("outbox_events_distributor", "distributor_id", "id"),
+        Index("outbox_events_subject", "subject_id", "id"),
+    )
+
+    id: int = big(primary_key=True, default=None)
+    key: str = Field(unique=True)
+    kind: str
+    distributor_id: str | None = None
+    subject_kind: str
+    subject_id: str
+    body: dict[str, Any] = document()
+    at: datetime = at()
