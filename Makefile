@@ -1,0 +1,58 @@
+# Needs only make and Python 3.11, 3.12 or 3.13. Everything else is installed into .venv, pinned by hash in constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := activities adapters api cli.py domain embedded migrations settings.py simulators storage worker.py workflows
+SOURCES := $(wildcard $(PACKAGES))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help up demo test check format bench faults constraints clean
+
+help:  ## Shows this list
+	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+up: $(STAMP)  ## Starts everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/tessera up
+
+demo: $(STAMP)  ## Runs the main job end to end, with links to look at
+	@exec $(BIN)/tessera demo
+
+test: $(STAMP)  ## All tests, against real embedded PostgreSQL and Temporal
+	$(BIN)/pytest
+
+check: $(STAMP)  ## Lint, format, types, import contracts, dead code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+format: $(STAMP)  ## Formats and repairs what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## Measures the ratios of the quality goals
+	@exec $(BIN)/tessera bench
+
+faults: $(STAMP)  ## The long fault runs: kills, freezes, losses
+	$(BIN)/pytest tests/faults -m long
+
+# New pins: after a change of the dependencies in pyproject.toml, or to take newer releases. uv is needed here only.
+constraints:  ## Writes constraints.txt anew (installs uv into .venv-uv)
+	test -x .venv-uv/bin/uv || { $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv; }
+	.venv-uv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints.txt
+
+clean:  ## Removes what was installed (never data: that is in .tessera)
+	rm -rf $(VENV) .venv-uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else \
+		"Tessera needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Choose one: make PYTHON=python3.13 ..." % v[:2])'
+	@echo "Installing into $(VENV), about a minute the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

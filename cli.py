@@ -1,0 +1,197 @@
+"""The `tessera` command: a composition root that imports what a subcommand needs only when it runs, so that help is
+quick."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from embedded.stack import Stack
+    from settings import Settings
+
+app = typer.Typer(
+    name="tessera",
+    help="Tessera: ticket fulfilment in which every process is a workflow. Start here: `tessera up`.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the embedded parts keep data and logs.")]
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    api: Annotated[int, typer.Option(min=0, max=8, help="API processes.")] = 1,
+    worker: Annotated[int, typer.Option(min=0, max=8, help="Worker processes.")] = 1,
+    simulators: Annotated[bool, typer.Option(help="Play the outside parties, too.")] = True,
+) -> None:
+    """Starts everything on this machine and keeps it running until Ctrl-C.
+
+    PostgreSQL, schema, Temporal with its UI, simulators, workers, API. Ports that are taken are replaced by free
+    ones. A part that dies is started again. The second start goes on where the first stopped. `TESSERA_DATABASE_URL`
+    and `TESSERA_TEMPORAL_ADDRESS` replace the embedded PostgreSQL and Temporal one by one.
+    """
+    from embedded.stack import SIMULATORS, Stack, StackOptions
+
+    settings = _settings(data_dir)
+    options = StackOptions(apis=api, workers=worker, simulators=tuple(SIMULATORS) if simulators else ())
+    stack = Stack(settings, options, report=_say)
+    _end(asyncio.run(_run_until_stopped(stack)))
+
+
+@app.command()
+def migrate(
+    data_dir: DataDir = None,
+    revision: Annotated[str, typer.Option(help="A revision of the schema.")] = "head",
+) -> None:
+    """Brings the schema of PostgreSQL to a revision, as the owner. Safe to run twice, and from several processes at
+    once."""
+    import migrations
+
+    settings = _running(data_dir)
+    if settings.database_url is None:
+        _fail("no database known: set TESSERA_DATABASE_URL to the owner's address, or start `tessera up` first")
+    migrations.upgrade(settings.database_url, revision)
+    _say(f"schema: at {revision if revision != 'head' else migrations.head() or 'no revision yet'}")
+
+
+@app.command()
+def worker(data_dir: DataDir = None) -> None:
+    """Runs a Temporal worker in this process until SIGTERM; run more of them to scale."""
+    from worker import run_worker
+
+    asyncio.run(run_worker(_running(data_dir)))
+
+
+@app.command()
+def api(
+    data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen at.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen at.")] = None,
+) -> None:
+    """Serves the HTTP API in this process; it keeps no state, so run more of them behind a balancer."""
+    import uvicorn
+
+    from api.app import create_app
+
+    settings = _running(data_dir)
+    uvicorn.run(
+        create_app(settings),
+        host=host or settings.api_host,
+        port=settings.api_port if port is None else port,
+        log_level=settings.log_level,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@app.command()
+def simulator(
+    name: Annotated[str, typer.Argument(help="Whom to play, for example `supplier`.")] = "supplier",
+    data_dir: DataDir = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen at.")] = None,
+) -> None:
+    """Plays an outside party as a service of its own, with faults on demand."""
+    from embedded.stack import SIMULATORS
+
+    if name not in SIMULATORS:
+        _fail(f"no simulator called {name}: there are {', '.join(SIMULATORS)}")
+    settings = _settings(data_dir)
+    directory = settings.data_dir.resolve() / "simulators" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", SIMULATORS[name], "--host", settings.simulator_host]
+    argv += ["--port", str(settings.simulator_port if port is None else port), "--data", str(directory)]
+    os.execv(sys.executable, argv)
+
+
+async def _run_until_stopped(stack: Stack) -> int:
+    """Starts the stack, shows where to look, waits for Ctrl-C or SIGTERM (also while starting), stops all in order."""
+    import signal
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(signal_number, stopping.set)
+    starting = asyncio.create_task(stack.start())
+    waiting = asyncio.create_task(stopping.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        _say("stopping before everything was started")
+        starting.cancel()
+        await asyncio.wait({starting})
+        return 130
+    failure = starting.exception()
+    if failure is not None:
+        waiting.cancel()
+        _say(f"not started: {failure}")
+        return 1
+    _show(stack)
+    await waiting
+    _say("stopping")
+    await stack.stop()
+    return 0
+
+
+def _show(stack: Stack) -> None:
+    """Where a person looks next."""
+    width = max(len(title) for title in stack.urls) if stack.urls else 0
+    typer.echo("")
+    for title, url in stack.urls.items():
+        typer.echo(f"  {title:<{width}}  {url}")
+    typer.echo(f"\n  Data, logs and keys: {stack.data_dir}   Stop: Ctrl-C\n")
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    from settings import Settings
+
+    return Settings() if data_dir is None else Settings(data_dir=data_dir)
+
+
+def _running(data_dir: Path | None) -> Settings:
+    """Settings with the addresses of the stack that runs on the data directory; what the environment says stays."""
+    from embedded.stack import settings_of_running
+
+    return settings_of_running(_settings(data_dir))
+
+
+def run_to_end(work: Coroutine[Any, Any, None]) -> NoReturn:
+    """For short commands that use a Temporal client: ends the process as soon as the work is done.
+
+    The client's native threads can crash an interpreter that is being finalised (Temporal sdk-python issue 300).
+    """
+    asyncio.run(work)
+    _end(0)
+
+
+def _end(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of the script `tessera`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
