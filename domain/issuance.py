@@ -9,6 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
+from uuid import UUID, uuid5
+
+
+_REFERENCES = UUID("6f1a1f0e-6d0c-5d2b-9f5e-7e55e7a00001")
+"""The namespace of our references at suppliers (RFC 9562, version 5: named, never random)."""
+
+
+def booking_reference(order_no: int, line_no: int, attempt: int) -> str:
+    """Our reference for one attempt of one line at one supplier: the same in every retry, on every machine."""
+    return str(uuid5(_REFERENCES, f"{order_no}/{line_no}/{attempt}"))
+
+
+def unit_references(order_no: int, line_no: int, attempt: int, quantity: int) -> tuple[str, ...]:
+    """One reference per unit of the line, in order."""
+    return tuple(str(uuid5(_REFERENCES, f"{order_no}/{line_no}/{attempt}/{unit}")) for unit in range(quantity))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,9 @@ class OrderRow(SQLModel, table=True):
         Index("orders_distributor", "distributor_id", "order_no"),
         Index("orders_status", "status", "order_no"),
         Index("orders_distributor_status", "distributor_id", "status", "order_no"),
-        Index("orders_buyer", "distributor_id", "buyer_ref", "order_no"),
+        Index("orders_buyer", "distributor_id", "buyer_ref", "order_no", postgresql_where=text("buyer_ref IS NOT NULL")),
+        Index("orders_device", "device_ref", "order_no", postgresql_where=text("device_ref IS NOT NULL")),
+        Index("orders_address", "address_ref", "order_no", postgresql_where=text("address_ref IS NOT NULL")),
         Index(
             "orders_open",
             "order_no",
@@ -72,6 +74,7 @@ class OrderRow(SQLModel, table=True):
     client_order_no: str | None = None
     buyer_ref: str | None = None
     device_ref: str | None = None
+    address_ref: str | None = None
     host_workflow_id: str
     status: str
     payment_status: str = "unpaid"

@@ -1,0 +1,26 @@
+"""Tickets: admission to an event or a session, issued by the supplier that owns the seats."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain.categories.category import Fulfilment, OrderedLine
+from domain.placing import BuyerLimitExceeded, EventPast, SessionUnknown, VisitorsRequired
+
+
+class Ticket:
+    """Event in the future, session chosen where there are several, limit per buyer, visitors named where required."""
+
+    name = "ticket"
+    fulfilment = Fulfilment.AT_SUPPLIER
+
+    def validate(self, line: OrderedLine, now: datetime) -> None:
+        """Raises SessionUnknown, EventPast, VisitorsRequired or BuyerLimitExceeded."""
+        if line.session_required and not line.session_known:
+            raise SessionUnknown(line.sku_id, line.availability_id)
+        if line.starts_at is not None and line.starts_at <= now:
+            raise EventPast(line.sku_id, line.starts_at)
+        if line.visitors_required and line.visitors != line.quantity:
+            raise VisitorsRequired(line.sku_id, line.quantity)
+        if line.buyer_limit and line.bought + line.quantity > line.buyer_limit:
+            raise BuyerLimitExceeded(line.sku_id, line.buyer_limit, line.bought)

@@ -1,0 +1,265 @@
+"""The order as an entity: its lines, its five axes, and the few things that can happen to it.
+
+Every method moves lines by the machine, derives the order's axes from them, and notes each change for the event log.
+Nothing else in Tessera assigns a status.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from domain.errors import Refusal
+from domain.machines import Machine
+from domain.orders import (
+    AT_REST,
+    FULFILLMENT,
+    PAYMENT,
+    REFUND,
+    STATUS,
+    DeliveryStatus,
+    FulfillmentEvent,
+    FulfillmentStatus,
+    OrderEvent,
+    OrderStatus,
+    PaymentEvent,
+    PaymentStatus,
+    RefundEvent,
+    RefundStatus,
+    status_of,
+)
+
+S = TypeVar("S", bound=StrEnum)
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the event log: what moved on which axis. `line_no` 0 is the order itself."""
+
+    line_no: int
+    axis: str
+    event: str
+    from_state: str
+    to_state: str
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Line:
+    """A line: amounts in minor units of the order's currency; `cost_minor` is for the whole line, once agreed."""
+
+    line_no: int
+    status: OrderStatus
+    sku_id: str
+    quantity: int
+    total_minor: int
+    refunded_minor: int = 0
+    cost_minor: int | None = None
+    supplier_id: str | None = None
+    failure: dict[str, Any] | None = None
+    locked_at: datetime | None = None
+    issued_at: datetime | None = None
+    canceled_at: datetime | None = None
+    refunded_at: datetime | None = None
+    supplier_refunded_at: datetime | None = None
+    supplier_refunded_minor: int = 0
+
+
+@dataclass(slots=True)
+class Order:
+    """An order in memory between one read and one write of the same transaction; `version` is what was read."""
+
+    order_no: int
+    distributor_id: str
+    currency: str
+    total_minor: int
+    lines: list[Line]
+    version: int = 1
+    status: OrderStatus = OrderStatus.PENDING
+    payment_status: PaymentStatus = PaymentStatus.UNPAID
+    fulfillment_status: FulfillmentStatus = FulfillmentStatus.UNFULFILLED
+    delivery_status: DeliveryStatus = DeliveryStatus.NOT_REQUIRED
+    refund_status: RefundStatus = RefundStatus.NONE
+    refunded_minor: int = 0
+    all_or_nothing: bool = False
+    in_review: bool = False
+    refusal: dict[str, Any] | None = None
+    cancel_reason: str | None = None
+    locked_at: datetime | None = None
+    hold_expires_at: datetime | None = None
+    price_guaranteed_until: datetime | None = None
+    confirmed_at: datetime | None = None
+    issued_at: datetime | None = None
+    canceled_at: datetime | None = None
+    rested_at: datetime | None = None
+    changes: list[Change] = field(default_factory=list)
+
+    def line(self, line_no: int) -> Line:
+        """The line with that number (from 1). Raises KeyError."""
+        for line in self.lines:
+            if line.line_no == line_no:
+                return line
+        raise KeyError(line_no)
+
+    def lock(self, at: datetime, *, expires_at: datetime) -> None:
+        """Everything is held: the receivable begins, and both clocks run until `expires_at`."""
+        for line in self.lines:
+            self._move(line, OrderEvent.LOCK)
+            line.locked_at = at
+        self.in_review = False
+        self.locked_at = at
+        self.hold_expires_at = expires_at
+        self.price_guaranteed_until = expires_at
+        self._derive(at, OrderEvent.LOCK)
+
+    def refuse(self, refusal: Refusal, at: datetime) -> None:
+        """A step said no: nothing is held, the log stays."""
+        for line in self.lines:
+            self._move(line, OrderEvent.REFUSE, refusal.code)
+        self.in_review = False
+        self.refusal = {"code": refusal.code, "detail": refusal.detail, "facts": refusal.facts}
+        self._derive(at, OrderEvent.REFUSE, refusal.code)
+
+    def cancel(self, at: datetime, *, reason: str, expired: bool) -> None:
+        """Given back before it was confirmed, by its buyer or by its clock."""
+        event = OrderEvent.EXPIRE if expired else OrderEvent.CANCEL
+        for line in self.lines:
+            self._move(line, event, reason)
+            line.canceled_at = at
+        self.in_review = False
+        self.canceled_at = at
+        self.cancel_reason = reason
+        self._derive(at, event, reason)
+
+    def confirm_on_account(self, at: datetime) -> None:
+        """The distributor's credit line pays: issuing begins."""
+        for line in self.lines:
+            self._move(line, OrderEvent.CONFIRM)
+        self.confirmed_at = at
+        self._derive(at, OrderEvent.CONFIRM)
+        self.payment_status = self._follow("payment_status", PAYMENT, self.payment_status, PaymentEvent.USE_CREDIT)
+
+    def issue_line(self, line_no: int, at: datetime, *, supplier_id: str, cost_minor: int) -> None:
+        """The supplier has issued the whole line, for `cost_minor`."""
+        line = self.line(line_no)
+        self._move(line, OrderEvent.ISSUE)
+        line.issued_at = at
+        line.supplier_id = supplier_id
+        line.cost_minor = cost_minor
+        self._derive(at, OrderEvent.ISSUE)
+
+    def fail_line(self, line_no: int, failure: Refusal, at: datetime) -> None:
+        """It is certain that the line will not be issued: its money goes back at once, on account."""
+        line = self.line(line_no)
+        self._move(line, OrderEvent.FAIL, failure.code)
+        line.failure = {"code": failure.code, "detail": failure.detail, "facts": failure.facts}
+        self._refund_whole(line, at, failure.code)
+        self._derive(at, OrderEvent.FAIL, failure.code)
+
+    def take_back_line(self, line_no: int, at: datetime, *, reason: str, supplier_credit_minor: int) -> None:
+        """An issued line was cancelled at its supplier, which credits `supplier_credit_minor`: it is refunded whole."""
+        line = self.line(line_no)
+        self._move(line, OrderEvent.REFUND_START, reason)
+        if supplier_credit_minor:
+            line.supplier_refunded_at = at
+            line.supplier_refunded_minor = supplier_credit_minor
+        self._refund_whole(line, at, reason)
+        self._derive(at, OrderEvent.REFUND_START, reason)
+
+    def extend(self, expires_at: datetime) -> None:
+        """Both clocks run on until `expires_at`."""
+        self.changes.append(
+            Change(0, "hold", "extend", _iso(self.hold_expires_at), expires_at.isoformat(), "extended")
+        )
+        self.hold_expires_at = expires_at
+        self.price_guaranteed_until = expires_at
+
+    def park(self, reason: str) -> None:
+        """Risk wants a person to look: the order waits `pending`."""
+        self.changes.append(Change(0, "review", "park", "", "in_review", reason))
+        self.in_review = True
+
+    def approve(self, reason: str) -> None:
+        """An operator lets a parked order go on."""
+        self.changes.append(Change(0, "review", "approve", "in_review", "", reason))
+        self.in_review = False
+
+    def _refund_whole(self, line: Line, at: datetime, reason: str) -> None:
+        line.refunded_minor = line.total_minor
+        line.refunded_at = at
+        self.refunded_minor += line.total_minor
+        self._move(line, OrderEvent.REFUND_DONE, reason)
+        everything = all(other.status is OrderStatus.REFUNDED for other in self.lines)
+        self.refund_status = self._follow(
+            "refund_status", REFUND, self.refund_status, RefundEvent.REFUND_ALL if everything else RefundEvent.REFUND_PART
+        )
+        self.payment_status = self._follow(
+            "payment_status",
+            PAYMENT,
+            self.payment_status,
+            PaymentEvent.REFUND_ALL if everything else PaymentEvent.REFUND_PART,
+        )
+
+    def _move(self, line: Line, event: OrderEvent, reason: str = "") -> None:
+        after = STATUS.after(line.status, event)
+        self.changes.append(Change(line.line_no, "status", event, line.status, after, reason))
+        line.status = after
+
+    def _follow(self, axis: str, machine: Machine[S, E], state: S, event: E) -> S:
+        after = machine.after(state, event)
+        self.changes.append(Change(0, axis, event, state, after))
+        return after
+
+    def _derive(self, at: datetime, event: OrderEvent, reason: str = "") -> None:
+        """Bring the order's axes to what its lines say, by legal events only, each one logged."""
+        target = status_of(line.status for line in self.lines)
+        for step in _path(self.status, target, event):
+            after = STATUS.after(self.status, step)
+            self.changes.append(Change(0, "status", step, self.status, after, reason))
+            self.status = after
+        self._derive_fulfillment()
+        if self.status in AT_REST and self.rested_at is None:
+            self.rested_at = at
+            self.issued_at = at if self.status is OrderStatus.ISSUED else None
+
+    def _derive_fulfillment(self) -> None:
+        issued = sum(line.status is OrderStatus.ISSUED for line in self.lines)
+        state = self.fulfillment_status
+        if issued == len(self.lines):
+            wanted, event = FulfillmentStatus.FULFILLED, FulfillmentEvent.FULFILL_ALL
+        elif issued:
+            wanted, event = FulfillmentStatus.PARTIALLY_FULFILLED, FulfillmentEvent.FULFILL_PART
+        elif state is FulfillmentStatus.UNFULFILLED:
+            return
+        else:
+            wanted, event = FulfillmentStatus.REVERSED, FulfillmentEvent.REVERSE
+        if state is not wanted and FULFILLMENT.allows(state, event):
+            self.fulfillment_status = self._follow("fulfillment_status", FULFILLMENT, state, event)
+
+
+def _path(start: OrderStatus, target: OrderStatus, preferred: OrderEvent) -> list[OrderEvent]:
+    """The shortest legal way from `start` to `target`; `preferred` first where several are as short."""
+    if start is target:
+        return []
+    reached: dict[OrderStatus, list[OrderEvent]] = {start: []}
+    waiting = deque([start])
+    while waiting:
+        state = waiting.popleft()
+        for event, after in sorted(_ways(state), key=lambda way: way[0] is not preferred):
+            if after not in reached:
+                reached[after] = [*reached[state], event]
+                waiting.append(after)
+    return reached[target]
+
+
+def _ways(state: OrderStatus) -> Iterator[tuple[OrderEvent, OrderStatus]]:
+    return ((event, after) for (source, event), after in STATUS.table.items() if source is state)
+
+
+def _iso(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""

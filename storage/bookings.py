@@ -1,0 +1,175 @@
+"""Bookings at suppliers: the intent before it is sent, what is known of it since, and the tickets that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from domain.issuance import IssuedTicket
+from storage.database import Connection
+
+UNDECIDED = ("intended", "held", "issuing")
+"""Booking states in which the supplier may yet hold or issue something for us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One attempt at one supplier, about to be sent. `cost_minor` is for the whole line."""
+
+    line_no: int
+    attempt: int
+    offer_id: str
+    supplier_id: str
+    reference: str
+    cost_minor: int
+    state: str = "intended"
+
+
+async def intend(cx: Connection, order_no: int, intents: Sequence[Intent], *, at: datetime) -> None:
+    """Store what is about to be sent. An attempt that exists already is left as it is, but may advance to `issuing`."""
+    await cx.execute(
+        """
+        INSERT INTO bookings (order_no, line_no, attempt, offer_id, supplier_id, reference, cost_minor, state,
+                              intended_at, issuing_at)
+        SELECT %(order)s, b.*, %(at)s, CASE WHEN b.state = 'issuing' THEN %(at)s END
+        FROM unnest(%(line)s::int[], %(attempt)s::int[], %(offer)s::text[], %(supplier)s::text[], %(reference)s::text[],
+                    %(cost)s::bigint[], %(state)s::text[])
+             AS b (line_no, attempt, offer_id, supplier_id, reference, cost_minor, state)
+        ON CONFLICT (order_no, line_no, attempt) DO UPDATE
+           SET state = 'issuing', issuing_at = coalesce(bookings.issuing_at, excluded.issuing_at)
+           WHERE excluded.state = 'issuing' AND bookings.state IN ('intended', 'held')
+        """,
+        {
+            "order": order_no,
+            "at": at,
+            "line": [intent.line_no for intent in intents],
+            "attempt": [intent.attempt for intent in intents],
+            "offer": [intent.offer_id for intent in intents],
+            "supplier": [intent.supplier_id for intent in intents],
+            "reference": [intent.reference for intent in intents],
+            "cost": [intent.cost_minor for intent in intents],
+            "state": [intent.state for intent in intents],
+        },
+    )
+
+
+async def mark(
+    cx: Connection,
+    order_no: int,
+    line_no: int,
+    attempt: int,
+    state: str,
+    *,
+    at: datetime,
+    supplier_reference: str | None = None,
+    expires_at: datetime | None = None,
+    answer: dict[str, Any] | None = None,
+) -> bool:
+    """Note what is known of the booking now. False where it was decided before: the first definite answer wins."""
+    cursor = await cx.execute(
+        """
+        UPDATE bookings SET state = %(state)s, answer = coalesce(%(answer)s, answer),
+               supplier_reference = coalesce(%(supplier_reference)s, supplier_reference),
+               hold_expires_at = coalesce(%(expires_at)s, hold_expires_at),
+               decided_at = CASE WHEN %(state)s IN ('confirmed', 'rejected', 'released', 'lost') THEN %(at)s END
+        WHERE order_no = %(order)s AND line_no = %(line)s AND attempt = %(attempt)s
+          AND (state IN ('intended', 'held', 'issuing', 'releasing') OR %(state)s IN ('releasing', 'lost'))
+          AND NOT (state = 'lost')
+        RETURNING line_no
+        """,
+        {
+            "order": order_no,
+            "line": line_no,
+            "attempt": attempt,
+            "state": state,
+            "at": at,
+            "supplier_reference": supplier_reference,
+            "expires_at": expires_at,
+            "answer": Jsonb(answer) if answer else None,
+        },
+    )
+    return await cursor.fetchone() is not None
+
+
+async def note_negotiation(
+    cx: Connection, order_no: int, line_no: int, attempt: int, *, asked: int, at: datetime, escalated: bool
+) -> None:
+    """Show how often the supplier has been asked, and whether an operator has to decide."""
+    await cx.execute(
+        """
+        UPDATE bookings SET asked = greatest(asked, %s), negotiating_since = coalesce(negotiating_since, %s),
+               escalated_at = CASE WHEN %s THEN coalesce(escalated_at, %s) ELSE escalated_at END
+        WHERE order_no = %s AND line_no = %s AND attempt = %s AND decided_at IS NULL
+        """,
+        (asked, at, escalated, at, order_no, line_no, attempt),
+    )
+
+
+async def insert_tickets(
+    cx: Connection, order_no: int, line_no: int, tickets: Sequence[IssuedTicket], *, at: datetime
+) -> None:
+    """The supplier's credentials, one per unit; a repeat changes nothing."""
+    await cx.execute(
+        """
+        INSERT INTO tickets (order_no, line_no, unit, supplier_ticket_id, code, code_format, issued_at)
+        SELECT %s, %s, t.*, %s FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) AS t
+        ON CONFLICT DO NOTHING
+        """,
+        (
+            order_no,
+            line_no,
+            at,
+            [ticket.unit for ticket in tickets],
+            [ticket.supplier_ticket_id for ticket in tickets],
+            [ticket.code for ticket in tickets],
+            [ticket.code_format for ticket in tickets],
+        ),
+    )
+
+
+async def void_tickets(cx: Connection, order_no: int, line_no: int) -> None:
+    """The line is no longer issued: a gate must say no."""
+    await cx.execute(
+        "UPDATE tickets SET status = 'void' WHERE order_no = %s AND line_no = %s AND status = 'valid'",
+        (order_no, line_no),
+    )
+
+
+async def read_request(cx: Connection, order_no: int, line_no: int, attempt: int) -> dict[str, Any] | None:
+    """All that the supplier has to be told about one attempt, with the buyer's contact: read where it is sent."""
+    cursor = await cx.execute(
+        """
+        SELECT b.reference, b.supplier_id, b.state, f.supplier_product_id, f.option_id, f.unit_id, f.currency,
+               l.quantity, l.availability_id, o.contact
+        FROM bookings b JOIN offers f ON f.id = b.offer_id
+             JOIN order_lines l ON (l.order_no, l.line_no) = (b.order_no, b.line_no)
+             JOIN orders o ON o.order_no = b.order_no
+        WHERE b.order_no = %s AND b.line_no = %s AND b.attempt = %s
+        """,
+        (order_no, line_no, attempt),
+    )
+    return await cursor.fetchone()
+
+
+async def of_order(cx: Connection, order_no: int) -> list[dict[str, Any]]:
+    """All attempts of an order, in order of line and attempt."""
+    cursor = await cx.execute("SELECT * FROM bookings WHERE order_no = %s ORDER BY line_no, attempt", (order_no,))
+    return await cursor.fetchall()
+
+
+async def by_reference(cx: Connection, supplier_id: str, reference: str) -> dict[str, Any] | None:
+    """The attempt that a supplier speaks of, with its order's host and state."""
+    cursor = await cx.execute(
+        """
+        SELECT b.*, o.host_workflow_id, o.status AS order_status, l.status AS line_status
+        FROM bookings b JOIN orders o USING (order_no)
+             JOIN order_lines l ON (l.order_no, l.line_no) = (b.order_no, b.line_no)
+        WHERE b.reference = %s AND b.supplier_id = %s
+        """,
+        (reference, supplier_id),
+    )
+    return await cursor.fetchone()

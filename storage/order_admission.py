@@ -1,0 +1,228 @@
+"""What placing has to know before it decides, in few reads, and the one statement that records the pending order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from storage.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A claim with all that its distributor brings: contract, grants, blocks, and the risk rules in force."""
+
+    order_no: int
+    request: dict[str, Any]
+    client_order_no: str | None
+    distributor_id: str
+    distributor_status: str
+    channel: str
+    grants: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+    buyer_blocked: bool
+    denied: bool
+    placed: bool
+
+
+async def read_wish(cx: Connection, order_no: int) -> Wish | None:
+    """The claim of that number; None where there is none. `placed`: its order exists already."""
+    cursor = await cx.execute(
+        """
+        SELECT c.order_no, c.request, c.client_order_no, d.id AS distributor_id, d.status AS distributor_status,
+               d.channel,
+               coalesce((SELECT jsonb_agg(jsonb_build_object('resource_kind', resource_kind, 'resource_id', resource_id,
+                                          'valid_from', valid_from, 'valid_to', valid_to))
+                         FROM grants WHERE principal_id = d.id AND action = 'order:create'), '[]') AS grants,
+               coalesce((SELECT jsonb_agg(jsonb_build_object('kind', kind, 'subject', subject, 'threshold', threshold,
+                                          'window_s', window_s, 'outcome', outcome))
+                         FROM risk_rules WHERE active), '[]') AS rules,
+               EXISTS (SELECT 1 FROM blocked_buyers b WHERE b.distributor_id = d.id
+                       AND b.buyer_ref = c.request ->> 'buyer_ref') AS buyer_blocked,
+               EXISTS (SELECT 1 FROM risk_denials r WHERE (r.subject, r.value) IN (
+                       ('buyer', c.request ->> 'buyer_ref'), ('device', c.request ->> 'device_ref'),
+                       ('address', c.request ->> 'address_ref'))) AS denied,
+               EXISTS (SELECT 1 FROM orders o WHERE o.order_no = c.order_no) AS placed
+        FROM order_claims c JOIN distributors d ON d.id = c.distributor_id WHERE c.order_no = %s
+        """,
+        (order_no,),
+    )
+    row = await cursor.fetchone()
+    return Wish(**row) if row else None
+
+
+async def read_offered(
+    cx: Connection, sku_ids: Sequence[str], *, channel: str, now: datetime
+) -> dict[str, dict[str, Any]]:
+    """Each variant as it is offered in the channel at `now`: product facts, price in effect, active offers by rank."""
+    cursor = await cx.execute(
+        """
+        SELECT s.id AS sku_id, s.title AS sku_title, s.stock_policy, s.event_at, s.attributes AS sku_attributes,
+               p.id AS product_id, p.title, p.description, p.kind, p.status AS product_status, p.category_id,
+               p.brand_id, p.time_zone, p.session_required, p.visitors_required, p.buyer_limit,
+               p.attributes, p.terms, p.images,
+               coalesce((SELECT jsonb_agg(jsonb_build_object('channel', channel, 'currency', currency,
+                                          'amount_minor', amount_minor, 'valid_from', valid_from,
+                                          'valid_to', valid_to))
+                         FROM prices WHERE sku_id = s.id AND channel IN (%(channel)s, 'default')
+                          AND valid_from <= %(now)s AND (valid_to IS NULL OR valid_to > %(now)s)), '[]') AS prices,
+               coalesce((SELECT jsonb_agg(jsonb_build_object('offer_id', o.id, 'supplier_id', o.supplier_id,
+                                          'supplier_product_id', o.supplier_product_id, 'option_id', o.option_id,
+                                          'cost_minor', o.cost_minor, 'currency', o.currency,
+                                          'lock', o.lock_at_supplier, 'lock_timeout_s', u.lock_timeout_s,
+                                          'issue_timeout_s', u.issue_timeout_s, 'lock_s', u.lock_s)
+                                          ORDER BY o.rank, o.cost_minor, o.id)
+                         FROM offers o JOIN suppliers u ON u.id = o.supplier_id
+                         WHERE o.sku_id = s.id AND o.active AND u.active), '[]') AS offers
+        FROM skus s JOIN products p ON p.id = s.product_id WHERE s.id = ANY(%(skus)s)
+        """,
+        {"skus": list(sku_ids), "channel": channel, "now": now},
+    )
+    return {row["sku_id"]: row async for row in cursor}
+
+
+async def category_ancestors(cx: Connection, category_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Each category with all categories above it: what a grant on a category covers."""
+    cursor = await cx.execute(
+        """
+        WITH RECURSIVE up (start, id, parent_id) AS (
+            SELECT id, id, parent_id FROM categories WHERE id = ANY(%s)
+            UNION ALL SELECT up.start, c.id, c.parent_id FROM up JOIN categories c ON c.id = up.parent_id)
+        SELECT start, array_agg(id) AS ids FROM up GROUP BY start
+        """,
+        (list(category_ids),),
+    )
+    return {row["start"]: tuple(row["ids"]) async for row in cursor}
+
+
+async def session_start(
+    cx: Connection, *, supplier_ids: Sequence[str], product_ids: Sequence[str], availability_id: str
+) -> datetime | None:
+    """When the session begins, as one of these suppliers gave it; None where none knows it or has it open."""
+    cursor = await cx.execute(
+        """
+        SELECT min(starts_at) AS starts_at FROM sessions
+        WHERE supplier_id = ANY(%s) AND supplier_product_id = ANY(%s) AND availability_id = %s AND available
+        """,
+        (list(supplier_ids), list(product_ids), availability_id),
+    )
+    row = await cursor.fetchone()
+    return row["starts_at"] if row else None
+
+
+async def count_recent(
+    cx: Connection, *, distributor_id: str, subject: str, value: str, since: datetime
+) -> int:
+    """How many orders the subject (`buyer` of this distributor; `device`, `address` of any) placed since then."""
+    column = {"buyer": "buyer_ref", "device": "device_ref", "address": "address_ref"}[subject]
+    fence = "AND distributor_id = %(distributor)s" if subject == "buyer" else ""
+    cursor = await cx.execute(
+        f"SELECT count(*) AS n FROM orders WHERE {column} = %(value)s {fence} AND created_at >= %(since)s",
+        {"value": value, "distributor": distributor_id, "since": since},
+    )
+    row = await cursor.fetchone()
+    return int(row["n"]) if row else 0
+
+
+async def count_bought(
+    cx: Connection, *, distributor_id: str, buyer_ref: str, product_id: str, starts_at: datetime | None
+) -> int:
+    """Units of the event that the buyer has or is getting; serialises this buyer's placements of the product."""
+    await cx.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{distributor_id}/{buyer_ref}/{product_id}",)
+    )
+    cursor = await cx.execute(
+        """
+        SELECT coalesce(sum(l.quantity), 0) AS n FROM orders o JOIN order_lines l USING (order_no)
+        WHERE o.distributor_id = %s AND o.buyer_ref = %s AND l.product_id = %s
+          AND l.starts_at IS NOT DISTINCT FROM %s AND l.status IN ('pending', 'locked', 'issuing', 'issued', 'refunding')
+        """,
+        (distributor_id, buyer_ref, product_id, starts_at),
+    )
+    row = await cursor.fetchone()
+    return int(row["n"]) if row else 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewLine:
+    """A line about to be recorded; amounts in minor units, `snapshot` is what the buyer saw."""
+
+    line_no: int
+    sku_id: str
+    product_id: str
+    kind: str
+    title: str
+    quantity: int
+    unit_price_minor: int
+    snapshot_id: str
+    snapshot: dict[str, Any]
+    availability_id: str | None
+    starts_at: datetime | None
+    visitors: list[str] | None
+
+
+_INSERT_LINES = """
+WITH shots AS (
+    INSERT INTO snapshots (id, body, created_at)
+    SELECT DISTINCT ON (id) id, body, %(at)s FROM unnest(%(snapshot_id)s::text[], %(snapshot)s::jsonb[]) AS s (id, body)
+    ORDER BY id ON CONFLICT (id) DO NOTHING)
+INSERT INTO order_lines (order_no, line_no, status, sku_id, product_id, kind, title, quantity, unit_price_minor,
+                         total_minor, snapshot_id, availability_id, starts_at, visitors)
+SELECT %(order_no)s, line_no, 'pending', sku_id, product_id, kind, title, quantity, price, price * quantity,
+       snapshot_id, availability_id, starts_at, visitors
+FROM unnest(%(line_no)s::int[], %(sku_id)s::text[], %(product_id)s::text[], %(kind)s::text[], %(title)s::text[],
+            %(quantity)s::int[], %(unit_price_minor)s::bigint[], %(snapshot_id)s::text[],
+            %(availability_id)s::text[], %(starts_at)s::timestamptz[], %(visitors)s::jsonb[])
+     AS l (line_no, sku_id, product_id, kind, title, quantity, price, snapshot_id, availability_id, starts_at, visitors)
+"""
+
+
+async def insert_order(
+    cx: Connection, wish: Wish, lines: Sequence[NewLine], *, host_workflow_id: str, at: datetime
+) -> None:
+    """Record the order as `pending`, before anything waits, with the first row of its log."""
+    request = wish.request
+    await cx.execute(
+        """
+        WITH placed AS (
+            INSERT INTO orders (order_no, distributor_id, client_order_no, buyer_ref, device_ref, address_ref,
+                                host_workflow_id, status, currency, total_minor, all_or_nothing, contact, created_at,
+                                updated_at)
+            VALUES (%(order_no)s, %(distributor)s, %(client_order_no)s, %(buyer)s, %(device)s, %(address)s, %(host)s,
+                    'pending', %(currency)s, %(total)s, %(whole)s, %(contact)s, %(at)s, %(at)s)
+            RETURNING order_no)
+        INSERT INTO order_events (order_no, seq, axis, event, from_state, to_state, actor, at)
+        SELECT order_no, 1000, 'status', 'place', '', 'pending', %(actor)s, %(at)s FROM placed
+        """,
+        {
+            "order_no": wish.order_no,
+            "distributor": wish.distributor_id,
+            "client_order_no": wish.client_order_no,
+            "buyer": request.get("buyer_ref"),
+            "device": request.get("device_ref"),
+            "address": request.get("address_ref"),
+            "host": host_workflow_id,
+            "currency": request["currency"],
+            "total": sum(line.unit_price_minor * line.quantity for line in lines),
+            "whole": bool(request.get("all_or_nothing")),
+            "contact": Jsonb(request["contact"]) if request.get("contact") else None,
+            "actor": f"distributor/{wish.distributor_id}",
+            "at": at,
+        },
+    )
+    if not lines:
+        return
+    columns: dict[str, Any] = {
+        name: [getattr(line, name) for line in lines]
+        for name in (
+            "line_no", "sku_id", "product_id", "kind", "title", "quantity", "unit_price_minor", "snapshot_id",
+            "availability_id", "starts_at",
+        )
+    }  # fmt: skip
+    columns["snapshot"] = [Jsonb(line.snapshot) for line in lines]
+    columns["visitors"] = [Jsonb(line.visitors) if line.visitors else None for line in lines]
+    await cx.execute(_INSERT_LINES, {**columns, "order_no": wish.order_no, "at": at})

@@ -1,0 +1,70 @@
+"""A distributor's credit line under an order: held at placing, used when it is locked, given back exactly once.
+
+Each change of the balance is one conditional statement: it can neither be spent twice nor lost to a race.
+"""
+
+from __future__ import annotations
+
+from storage.database import Connection
+
+
+async def hold(cx: Connection, order_no: int, distributor_id: str, amount_minor: int) -> int | None:
+    """Hold credit for the order; None when held (also by an earlier run), else the minor units that are free."""
+    cursor = await cx.execute(
+        """
+        WITH line AS (
+            UPDATE credit_lines SET held_minor = held_minor + %(amount)s
+            WHERE distributor_id = %(distributor)s
+              AND limit_minor + prepaid_minor - outstanding_minor - held_minor >= %(amount)s
+              AND NOT EXISTS (SELECT 1 FROM credit_holds WHERE order_no = %(order)s)
+            RETURNING distributor_id)
+        INSERT INTO credit_holds (order_no, distributor_id, amount_minor)
+        SELECT %(order)s, distributor_id, %(amount)s FROM line RETURNING order_no
+        """,
+        {"amount": amount_minor, "distributor": distributor_id, "order": order_no},
+    )
+    if await cursor.fetchone():
+        return None
+    cursor = await cx.execute(
+        """
+        SELECT coalesce((SELECT limit_minor + prepaid_minor - outstanding_minor - held_minor
+                         FROM credit_lines WHERE distributor_id = %s), 0) AS free,
+               EXISTS (SELECT 1 FROM credit_holds WHERE order_no = %s) AS done
+        """,
+        (distributor_id, order_no),
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return None if row["done"] else int(row["free"])
+
+
+async def use(cx: Connection, order_no: int) -> None:
+    """The hold becomes outstanding: the receivable exists now."""
+    await _end(cx, order_no, "used", outstanding=True)
+
+
+async def release(cx: Connection, order_no: int) -> None:
+    """The hold ends with nothing owed; an order that has none is left alone."""
+    await _end(cx, order_no, "released", outstanding=False)
+
+
+async def _end(cx: Connection, order_no: int, state: str, *, outstanding: bool) -> None:
+    await cx.execute(
+        """
+        WITH hold AS (
+            UPDATE credit_holds SET state = %(state)s WHERE order_no = %(order)s AND state = 'held'
+            RETURNING distributor_id, amount_minor)
+        UPDATE credit_lines c SET held_minor = c.held_minor - hold.amount_minor,
+               outstanding_minor = c.outstanding_minor + CASE WHEN %(outstanding)s THEN hold.amount_minor ELSE 0 END
+        FROM hold WHERE c.distributor_id = hold.distributor_id
+        """,
+        {"order": order_no, "state": state, "outstanding": outstanding},
+    )
+
+
+async def give_back(cx: Connection, distributor_id: str, amount_minor: int) -> None:
+    """Outstanding credit is returned. Once-only because its caller moves the order in the same transaction."""
+    await cx.execute(
+        "UPDATE credit_lines SET outstanding_minor = outstanding_minor - %s WHERE distributor_id = %s",
+        (amount_minor, distributor_id),
+    )
