@@ -1,8 +1,8 @@
 """Order numbers and their kin: 63-bit integers that sort by time, carry a shard gene and never repeat.
 
-Layout, high bits first: 41 bits of milliseconds since 2019-01-01T00:00Z, 8 bits of node, 6 bits of shard gene, 8 bits of
-sequence: 256 numbers per millisecond and node. Between 22 July 2026 and 2088 such a number has 19 decimal digits, without
-padding.
+Layout, high bits first: 41 bits of milliseconds since 2019-01-01T00:00Z, 8 bits of node, 6 bits of shard gene, 8 bits
+of sequence: 256 numbers per millisecond and node. Between 22 July 2026 and 2088 such a number has 19 decimal digits,
+without padding.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class IdParts:
 
 
 class IdGenerator:
-    """Gives numbers of one node, strictly increasing in time. For one thread; never suspends, so tasks can't interleave.
+    """Gives numbers of one node, their times never going back. For one thread; never suspends, so tasks can't interleave.
 
-    `clock_ms`: milliseconds since 1970; `wait`: sleeps that many seconds (at most 50 ms in all per number); `last_ms`: the
-    node's highest time that may have been used, by whomever; `lease_ends_ms`: the time, by the same clock, from which
+    `clock_ms`: milliseconds since 1970; `wait`: sleeps that many seconds (about 50 ms at most per number); `last_ms`:
+    the node's highest time that may have been used, by whomever; `lease_ends_ms`: the time, by the same clock, from which
     on the node is no longer ours. Since the bound is on the time *inside* the number, a process that froze between
     asking and using still can't collide with the node's next holder, who starts above that bound.
     """
@@ -167,7 +167,7 @@ def parse(text: str) -> int:
 
 
 def prefixed(prefix: str, number: int) -> str:
-    """A typed, opaque id such as `prd_0w4qxk2m9a7bc`: the number in Crockford's base 32, 13 letters, sorting as it does."""
+    """A typed, opaque id such as `prd_0w4qxk2m9a7bc`: 13 letters of Crockford's base 32, sorting alike."""
     if not 0 <= number <= _LARGEST:
         raise NotAnId(str(number), "a 63-bit number")
     letters = [_ALPHABET[number >> shift & 31] for shift in range(5 * (_OPAQUE_LENGTH - 1), -1, -5)]

@@ -27,7 +27,7 @@ _PARTY_ACCOUNTS = {
 ACCOUNT_PATTERN = "^({parties}|revenue:(margin|fee)|(loss|subsidy):[^:[:space:]]+)$".format(
     parties="|".join(f"{party}:[^:[:space:]]+:({'|'.join(names)})" for party, names in _PARTY_ACCOUNTS.items())
 )
-"""Every account there is, as PostgreSQL writes regular expressions: the database refuses all others by the same text."""
+"""Every account there may be, in PostgreSQL's dialect: the database refuses all others by the same text."""
 
 _ACCOUNT = re.compile(ACCOUNT_PATTERN.replace("[:space:]", r"\s").removesuffix("$") + r"\Z")
 

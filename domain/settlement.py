@@ -156,7 +156,7 @@ PAYABLE_PLUS = frozenset(OrderStatus(name) for name in ("issued", "refunding", "
 
 
 def expected_receivable(line: LineFacts) -> tuple[Owed, ...]:
-    """The receivable table: + by the time of the lock; - by the refund's time or, where there is none, the cancellation's.
+    """The receivable table: + by the lock's time; - by the refund's or, where there is none, the cancellation's.
 
     "Whatever status the order returns to": a partial refund counts although its line is `issued` again.
     """

@@ -1,8 +1,8 @@
 """Leases of the id generator's node numbers: one process holds a node at a time, whatever freezes or dies.
 
-`last_ms` is the node's high-water mark by its holders' own clocks: while a node is leased, the highest time its holder may
-put into a number (so a crash needs no last word); after a release, the highest it did. The next holder starts above it.
-The rows of all nodes are made by the migration.
+`last_ms` is the node's high-water mark by its holders' own clocks: while a node is leased, the highest time its holder
+may put into a number (so a crash needs no last word); after a release, the highest it did. The next holder starts above
+it. The rows of all nodes are made by the migration.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class NodeLease:
 async def acquire_node(cx: Connection, *, holder: str, now_ms: int, lease_s: int) -> NodeLease | None:
     """Leases the node that has been free for longest; None when there is none. `now_ms` is the caller's clock.
 
-    `holder` names one process' one lease and must be unique. A node whose mark lies in the caller's future is passed over.
+    `holder` names one process' one lease and must be unique. Nodes whose mark lies in the caller's future are passed over.
     """
     cursor = await cx.execute(_ACQUIRE, {"holder": holder, "now_ms": now_ms, "lease_s": lease_s})
     row = await cursor.fetchone()
