@@ -23,7 +23,7 @@ from embedded import postgres, temporal
 from embedded.credentials import Credentials
 from embedded.ports import LOCALHOST, PortBook, is_free
 from embedded.postgres import PostgresServer
-from embedded.supervisor import IsAlive, Part, Report, Supervisor, read_state
+from embedded.supervisor import IsAlive, Part, Report, Supervisor, read_state, unfailing
 from embedded.temporal import TemporalServer
 from settings import Settings
 
@@ -63,7 +63,7 @@ class Stack:
         self.data_dir = settings.data_dir.resolve()
         self.urls: dict[str, str] = {}
         self._given = settings
-        self._report = report
+        self._report = unfailing(report)
         self._seed = seed
         self._ports = PortBook(self.data_dir / "ports.json")
         self._supervisor = Supervisor(self.data_dir, report, restart=self.options.restart)

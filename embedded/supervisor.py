@@ -46,6 +46,16 @@ class PartDidNotStart(RuntimeError):
         super().__init__(f"{part} did not start: {reason}. The end of {log}:\n{last_lines(log)}")
 
 
+def unfailing(report: Report) -> Report:
+    """Progress nobody can read (a closed terminal or pipe) is no reason to stop restarting what dies."""
+
+    def tell(line: str) -> None:
+        with contextlib.suppress(OSError):
+            report(line)
+
+    return tell
+
+
 async def ready_at_once(_: IsAlive) -> None:
     """For parts that show no sign of readiness."""
 
@@ -86,7 +96,7 @@ class Supervisor:
 
     def __init__(self, data_dir: Path, report: Report, *, restart: bool = True) -> None:
         self._data_dir = data_dir
-        self._report = report
+        self._report = unfailing(report)
         self._restart = restart
         self._running: dict[str, _Running] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}

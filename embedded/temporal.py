@@ -79,7 +79,7 @@ def binary() -> Path:
 
 
 def time_skipping_arguments() -> list[str]:
-    """Extra arguments of `WorkflowEnvironment.start_time_skipping_v2`, whose server is in memory unless a file is given."""
+    """Extra arguments of `WorkflowEnvironment.start_time_skipping_v2`, whose server is in memory."""
     return _dynamic_config_arguments(TIME_SKIPPING_CONFIG)
 
 

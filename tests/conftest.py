@@ -1,4 +1,5 @@
-"""Fixtures that every room's tests share: a real PostgreSQL and a real Temporal server, both embedded, once per session.
+"""Fixtures that every room's tests share: a real PostgreSQL and a real Temporal server, both embedded, once per
+session.
 
 With pytest-xdist each worker process is a session of its own and has servers of its own.
 """
@@ -9,11 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import pytest
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
 from embedded import temporal
 from embedded.ports import any_free_port
 from embedded.postgres import PostgresServer, running
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +27,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 @pytest.fixture(scope="session")
 async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
-    """A Temporal server that skips timers. Only workflows started through `temporal_env.client` have their clock skipped."""
+    """A Temporal server that skips timers. Only workflows started through `temporal_env.client` have their clock
+    skipped."""
     port = any_free_port()
     environment = await WorkflowEnvironment.start_time_skipping_v2(
         data_converter=pydantic_data_converter,

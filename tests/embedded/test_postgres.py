@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from embedded import processes
 from embedded.credentials import Credentials
 from embedded.ports import any_free_port

@@ -12,9 +12,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from embedded import processes, temporal
-from embedded.ports import any_free_port
-from embedded.temporal import TemporalServer
 from temporalio import workflow
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
@@ -22,6 +19,10 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from embedded import processes, temporal
+from embedded.ports import any_free_port
+from embedded.temporal import TemporalServer
 
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 
