@@ -164,8 +164,7 @@ def permits(grants: Iterable[Grant], action: Action, resource: Resource | None, 
     touches is asked again with its resource.
     """
     return any(
-        grant.action is action and grant.holds(now) and (resource is None or grant.covers(resource))
-        for grant in grants
+        grant.action is action and grant.holds(now) and (resource is None or grant.covers(resource)) for grant in grants
     )
 
 
