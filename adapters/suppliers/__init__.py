@@ -13,7 +13,15 @@ from domain.issuance import Answer, CancelAnswer, QueryAnswer
 
 
 class NotSent(Exception):
-    """The request is known not to have reached the supplier (name not resolved, connection refused): safe to retry."""
+    """The supplier is known to have done nothing with the request: safe to retry, with the same reference.
+
+    Either it never arrived (name not resolved, connection refused), or it was turned away unread (429), and then
+    `retry_after_s` is how long the supplier asks us to stay away (None: our own schedule).
+    """
+
+    def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
