@@ -1,0 +1,49 @@
+"""The simulator as an ASGI app: wires the book, the desk, OCTO and the control API together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from simulators.supplier.book import Book
+from simulators.supplier.callbacks import Callbacks
+from simulators.supplier.connection import Severable
+from simulators.supplier.control import Control, Unfit, refuse
+from simulators.supplier.desk import Desk
+from simulators.supplier.houses import Suppliers
+from simulators.supplier.octo import Octo
+from simulators.supplier.seats import Seats
+
+
+async def health(request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def create_app(data_dir: Path) -> ASGIApp:
+    """All suppliers under `/{supplier}/octo`, the control API under `/control`, `/health`; state is in `data_dir`."""
+    book = Book(data_dir)
+    suppliers = Suppliers(book)
+    desk = Desk(book, Seats())
+    callbacks = Callbacks(httpx2.AsyncClient(trust_env=False))
+    octo = Octo(suppliers, desk, book, callbacks)
+
+    @asynccontextmanager
+    async def running(app: Starlette) -> AsyncIterator[None]:
+        for booking in book.due():
+            octo.schedule(booking)
+        yield
+        await callbacks.close()
+        book.close()
+
+    control = Control(suppliers, desk, book)
+    octo_route = Route("/{supplier}/octo/{path:path}", octo.answer, methods=["GET", "POST"])
+    routes = [Route("/health", health), *control.routes(), octo_route]
+    return Severable(Starlette(routes=routes, lifespan=running, exception_handlers={Unfit: refuse}))

@@ -1,0 +1,297 @@
+"""OCTO over HTTP: one function per operation, and around them the token, the headers, the errors and the faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from hmac import compare_digest
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from simulators.supplier import connection, views
+from simulators.supplier.book import Book, Booking
+from simulators.supplier.callbacks import Callbacks
+from simulators.supplier.catalogue import DAYS_ON_SALE, Option, Product, find_session, sessions
+from simulators.supplier.desk import CancelBody, ConfirmBody, Desk, ExtendBody, Notice, Outcome, Refusal, ReserveBody
+from simulators.supplier.faults import Operation, Strike, strike
+from simulators.supplier.houses import Suppliers, SupplierSettings
+
+BODY_MAX_BYTES = 1 << 20
+PRICING = "octo/pricing"
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class AvailabilityBody(BaseModel):
+    productId: str
+    optionId: str
+    localDateStart: date | None = None
+    localDateEnd: date | None = None
+    availabilityIds: list[str] = Field(default_factory=list, max_length=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, read and let in."""
+
+    supplier: SupplierSettings
+    operation: Operation
+    reference: str
+    body: bytes
+    query: dict[str, str]
+    endpoint: str
+    priced: bool
+    strike: Strike
+
+    def read(self, model: type[Body]) -> Body:
+        try:
+            return model.model_validate_json(self.body or b"{}")
+        except ValidationError as invalid:
+            raise Refusal("BAD_REQUEST", f"{invalid.error_count()} fields are missing or invalid") from invalid
+
+
+# (method, first word, number of words, last word where there are three or a fixed second) -> operation
+_ROUTES: dict[tuple[str, str, int, str], Operation] = {
+    ("GET", "supplier", 1, ""): "supplier",
+    ("GET", "capabilities", 1, ""): "capabilities",
+    ("GET", "products", 1, ""): "products",
+    ("GET", "products", 2, ""): "products",
+    ("POST", "availability", 1, ""): "availability",
+    ("POST", "availability", 2, "calendar"): "calendar",
+    ("POST", "bookings", 1, ""): "reserve",
+    ("GET", "bookings", 1, ""): "list",
+    ("GET", "bookings", 2, ""): "query",
+    ("POST", "bookings", 3, "confirm"): "confirm",
+    ("POST", "bookings", 3, "cancel"): "cancel",
+    ("POST", "bookings", 3, "extend"): "extend",
+}
+
+
+def _route(method: str, path: str) -> tuple[Operation, str] | None:
+    """The operation and the id it is about; paths come with and without a trailing slash."""
+    words = path.strip("/").split("/")
+    tail = words[-1] if len(words) == 3 or words == ["availability", "calendar"] else ""
+    operation = _ROUTES.get((method, words[0], len(words), tail))
+    if operation is None:
+        return None
+    return operation, words[1] if len(words) > 1 and operation != "calendar" else ""
+
+
+class Octo:
+    """The standard's endpoints of every supplier."""
+
+    def __init__(self, suppliers: Suppliers, desk: Desk, book: Book, callbacks: Callbacks) -> None:
+        self._suppliers = suppliers
+        self._desk = desk
+        self._book = book
+        self._callbacks = callbacks
+        self._handlers: dict[Operation, Callable[[Call], Any]] = {
+            "supplier": lambda call: views.supplier_view(call.supplier, call.endpoint),
+            "capabilities": lambda call: views.capabilities_view(),
+            "products": self._products,
+            "availability": self._availability,
+            "calendar": self._calendar,
+            "query": lambda call: self._view(call, self._desk.find(call.supplier, call.reference, call.strike)),
+            "list": self._list,
+        }
+        self._changes: dict[Operation, Callable[[Call], Outcome]] = {
+            "reserve": lambda call: desk.reserve(call.supplier, call.read(ReserveBody), call.strike),
+            "confirm": lambda call: desk.confirm(call.supplier, call.reference, call.read(ConfirmBody), call.strike),
+            "cancel": lambda call: desk.cancel(call.supplier, call.reference, call.read(CancelBody), call.strike),
+            "extend": lambda call: desk.extend(call.supplier, call.reference, call.read(ExtendBody), call.strike),
+        }
+
+    async def answer(self, request: Request) -> Response:
+        supplier = self._suppliers.find(request.path_params["supplier"])
+        if supplier is None:
+            return _error(404, "NOT_FOUND", "No such supplier")
+        routed = _route(request.method, request.path_params["path"])
+        if routed is None:
+            return _error(404, "NOT_FOUND", "No such operation")
+        if not compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {supplier.token}".encode()):
+            return _error(403, "FORBIDDEN", "The token is missing or not ours")
+        body = await _body(request)
+        if body is None:
+            return _error(400, "BAD_REQUEST", "The body is too large")
+        operation, reference = routed
+        asked = request.headers.get("octo-capabilities", "")
+        priced = PRICING in asked
+        call = Call(
+            supplier, operation, reference, body, dict(request.query_params),
+            f"{request.base_url}{supplier.name}/octo" if operation == "supplier" else "", priced,
+            self._strike(supplier, operation, _subject(operation, reference, body)),
+        )  # fmt: skip
+        response = await self._with_faults(request, call)
+        response.headers["Octo-Capabilities"] = PRICING if priced else ""
+        return response
+
+    def schedule(self, booking: Booking) -> None:
+        """Call back a late result when it is due."""
+        if booking.due_at is not None:
+            self._callbacks.run(self._complete(booking.supplier, booking.id, booking.due_at))
+
+    def _strike(self, supplier: SupplierSettings, operation: Operation, reference: str) -> Strike:
+        struck, used_up = strike(self._book, supplier.name, supplier.faults, operation, reference)
+        if used_up:
+            self._suppliers.put(supplier)
+        return struck
+
+    async def _with_faults(self, request: Request, call: Call) -> Response:
+        """The faults around the work: before it nothing is done, after it everything is."""
+        struck, params = call.strike, call.supplier.faults.params
+        if struck.takes("slow"):
+            await asyncio.sleep(params.slow_ms / 1_000)
+        if struck.takes("rate_limit"):
+            refused = _error(429, "TOO_MANY_REQUESTS", "Slow down")
+            refused.headers["Retry-After"] = str(params.retry_after_s)
+            return refused
+        if struck.takes("error_before"):
+            return _error(500, "INTERNAL_SERVER_ERROR", "There was an un-recoverable error, please try again")
+        if not params.hang_works and struck.takes("hang"):
+            return await _hang(request, params.hang_ms)
+        try:
+            response = await self._work(call)
+        except Refusal as refusal:
+            response = _error(400, refusal.code, str(refusal), **refusal.fields)
+        if params.hang_works and struck.takes("hang"):
+            return await _hang(request, params.hang_ms)
+        if struck.takes("drop_after"):
+            await connection.cut(request)
+        elif struck.takes("error_after"):
+            return _error(500, "INTERNAL_SERVER_ERROR", "There was an un-recoverable error, please try again")
+        elif struck.takes("unreadable"):
+            return Response(b'{"id": "\xff\xfe", <html>', media_type="application/json")
+        return response
+
+    async def _work(self, call: Call) -> Response:
+        change = self._changes.get(call.operation)
+        if change is None:
+            return _json(self._handlers[call.operation](call))
+        outcome = change(call)
+        if call.operation == "confirm":
+            self.schedule(outcome.booking)
+        for notice in outcome.notices:
+            if notice.before_reply:
+                await self._notify_first(call.supplier, notice)
+            else:
+                self._callbacks.run(self._notify(call.supplier.name, notice))
+        return _json(self._view(call, outcome.booking, outcome.shown_status))
+
+    def _view(self, call: Call, booking: Booking, status: str | None = None) -> views.Json:
+        return views.booking_view(self._desk, call.supplier, booking, call.priced, status)
+
+    def _list(self, call: Call) -> list[views.Json]:
+        order_no = call.query.get("resellerReference")
+        if order_no is None:
+            raise Refusal("BAD_REQUEST", "Ask by resellerReference")
+        return [self._view(call, booking) for booking in self._desk.find_by_order(call.supplier, order_no)]
+
+    def _products(self, call: Call) -> Any:
+        if not call.reference:
+            return [views.product_view(product, call.priced) for product in call.supplier.house.products]
+        product = call.supplier.house.product(call.reference)
+        if product is None:
+            message = "The productId was missing or invalid"
+            raise Refusal("INVALID_PRODUCT_ID", message, productId=call.reference)
+        return views.product_view(product, call.priced)
+
+    def _availability(self, call: Call) -> list[views.Json]:
+        body = call.read(AvailabilityBody)
+        product, option = _offer(call.supplier, body)
+        now = datetime.fromtimestamp(self._desk.clock(), UTC)
+        if body.availabilityIds:
+            found = [s for each in body.availabilityIds if (s := find_session(product, option, each, now)) is not None]
+        else:
+            found = sessions(product, option, *_days(body), now)
+        view = views.availability_view
+        return [view(self._desk, call.supplier, product, option, session, call.priced) for session in found]
+
+    def _calendar(self, call: Call) -> list[views.Json]:
+        body = call.read(AvailabilityBody)
+        product, option = _offer(call.supplier, body)
+        by_day: dict[date, list[views.Json]] = {}
+        for session in sessions(product, option, *_days(body), datetime.fromtimestamp(self._desk.clock(), UTC)):
+            view = views.availability_view(self._desk, call.supplier, product, option, session, call.priced)
+            by_day.setdefault(session.starts_at.date(), []).append(view)
+        return [views.calendar_view(day, of_day) for day, of_day in by_day.items()]
+
+    async def _complete(self, supplier_name: str, booking_id: str, due_at: float) -> None:
+        await asyncio.sleep(max(0.0, due_at - self._desk.clock()))
+        supplier = self._suppliers.find(supplier_name)
+        booking = self._desk.complete(booking_id)
+        if booking is not None and supplier is not None and supplier.callback is not None:
+            self._callbacks.send_later(supplier.callback, views.booking_view(self._desk, supplier, booking, True))
+
+    async def _notify_first(self, supplier: SupplierSettings, notice: Notice) -> None:
+        if supplier.callback is not None:
+            view = views.booking_view(self._desk, supplier, notice.booking, True, notice.status)
+            await self._callbacks.send_once(supplier.callback, view)
+
+    async def _notify(self, supplier_name: str, notice: Notice) -> None:
+        await asyncio.sleep(notice.delay_ms / 1_000)
+        # Read again: a reset or a cancel may have come between.
+        booking, supplier = self._desk.current(notice.booking.id), self._suppliers.find(supplier_name)
+        if booking is not None and supplier is not None and supplier.callback is not None:
+            view = views.booking_view(self._desk, supplier, booking, True, notice.status)
+            self._callbacks.send_later(supplier.callback, view)
+
+
+def _json(value: Any) -> Response:
+    return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
+
+
+def _error(status: int, code: str, message: str, **fields: str) -> Response:
+    response = _json({"error": code, "errorMessage": message} | fields)
+    response.status_code = status
+    return response
+
+
+async def _hang(request: Request, hang_ms: int) -> Response:
+    await connection.wait_for_hangup(request, hang_ms / 1_000)
+    await connection.cut(request)
+    return Response()
+
+
+async def _body(request: Request) -> bytes | None:
+    """The request's body, or None when it is too large."""
+    received = bytearray()
+    try:
+        async for chunk in request.stream():
+            received += chunk
+            if len(received) > BODY_MAX_BYTES:
+                return None
+    except ClientDisconnect:
+        return None
+    return bytes(received)
+
+
+def _subject(operation: Operation, reference: str, body: bytes) -> str:
+    """What faults are counted by: the booking's uuid, which a reservation has in its body."""
+    if operation != "reserve":
+        return reference.lower()
+    try:
+        return str(json.loads(body)["uuid"]).lower()
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _offer(supplier: SupplierSettings, body: AvailabilityBody) -> tuple[Product, Option]:
+    product = supplier.house.product(body.productId)
+    if product is None:
+        raise Refusal("INVALID_PRODUCT_ID", "The productId was missing or invalid", productId=body.productId)
+    option = product.option(body.optionId)
+    if option is None:
+        raise Refusal("INVALID_OPTION_ID", "The optionId was missing or invalid", optionId=body.optionId)
+    return product, option
+
+
+def _days(body: AvailabilityBody) -> tuple[date, date]:
+    if body.localDateStart is None or body.localDateEnd is None:
+        raise Refusal("BAD_REQUEST", "Ask by localDateStart and localDateEnd, or by availabilityIds")
+    return body.localDateStart, min(body.localDateEnd, body.localDateStart + timedelta(days=DAYS_ON_SALE * 2))
