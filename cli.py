@@ -65,6 +65,27 @@ def migrate(
 
 
 @app.command()
+def namespace(data_dir: DataDir = None) -> None:
+    """Makes the Temporal namespace ready: retention and search attributes. For a Temporal service of your own;
+    repeatable."""
+    from embedded import temporal
+
+    settings = _running(data_dir)
+    address = settings.temporal_address
+    if address is None:
+        _fail("no Temporal known: set TESSERA_TEMPORAL_ADDRESS, or start `tessera up`, which does this by itself")
+
+    async def prepare() -> None:
+        days = settings.temporal_retention_days
+        await temporal.create_namespace_if_missing(address, settings.temporal_namespace, days)
+        client = await temporal.connect_when_ready(address, settings.temporal_namespace)
+        await temporal.prepare_namespace(client, retention_days=days, search_attributes=temporal.SEARCH_ATTRIBUTES)
+        _say(f"namespace {settings.temporal_namespace}: ready at {address}, retention {days} days")
+
+    run_to_end(prepare())
+
+
+@app.command()
 def worker(data_dir: DataDir = None) -> None:
     """Runs a Temporal worker in this process until SIGTERM; run more of them to scale."""
     from worker import run_worker

@@ -18,9 +18,13 @@ from pathlib import Path
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    RegisterNamespaceRequest,
+    UpdateNamespaceRequest,
+)
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from embedded.ports import LOCALHOST
 
@@ -144,6 +148,27 @@ async def connect_when_ready(
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise TemporalDidNotStart(f"Temporal did not answer at {address} within {timeout_s:.0f} s") from None
+
+
+async def create_namespace_if_missing(address: str, namespace: str, retention_days: int) -> None:
+    """For a Temporal service of one's own, which starts without any namespace. Waits until the service answers."""
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while True:
+            try:
+                client = await Client.connect(address, namespace=namespace)
+                await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
+                return
+            except RPCError as refusal:
+                if refusal.status == RPCStatusCode.NOT_FOUND:
+                    break
+            except RuntimeError:  # connection refused: the service is still starting
+                pass
+            await asyncio.sleep(1)
+    retention = Duration()
+    retention.FromTimedelta(timedelta(days=retention_days))
+    await client.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=retention)
+    )
 
 
 async def prepare_namespace(
