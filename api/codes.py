@@ -54,6 +54,7 @@ CATALOGUE: dict[str, Kind] = {
     "database_unavailable": Kind(503, "Unavailable", "The database cannot be asked now: try again.", True),
     "temporal_unavailable": Kind(503, "Unavailable", "The workflow service cannot be asked now: try again.", True),
     "overloaded": Kind(503, "Overloaded", "Too much at once: try again after `Retry-After`.", True),
+    "not_ready": Kind(503, "Not ready", "`missing` names what this process cannot reach.", True),
     "currency_mismatch": Kind(409, "Currency mismatch", "One currency per order; nothing is converted."),
     "not_grantable": Kind(422, "Not grantable", "Only an operator's role gives this action."),
     "order_state_conflict": Kind(409, "State conflict", "`state` is the order's, `allowed_from` names the legal ones."),

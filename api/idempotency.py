@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
 from psycopg import AsyncConnection
 from pydantic import BaseModel
@@ -83,8 +83,16 @@ class RequestInFlight(DomainError):
         super().__init__("A request with this Idempotency-Key is still running: repeat it after `Retry-After` seconds.")
 
 
-def key_of(request: Request) -> str:
-    """The request's Idempotency-Key. Raises IdempotencyKeyMissing, IdempotencyKeyInvalid."""
+def key_of(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None, Header(description="A fresh one per wish, the same one when you repeat it. Kept 30 days.")
+    ] = None,
+) -> str:
+    """The request's Idempotency-Key. Raises IdempotencyKeyMissing, IdempotencyKeyInvalid.
+
+    The declared parameter is for the contract only: it does not tell one header from two.
+    """
     values = request.headers.getlist(_HEADER)
     if not values:
         raise IdempotencyKeyMissing
@@ -96,13 +104,20 @@ def key_of(request: Request) -> str:
     return value
 
 
+IdempotencyKeyDep = Annotated[str, Depends(key_of)]
+
+
 async def hash_of(request: Request) -> str:
     """SHA-256 over what was asked: path parameters, query and the body as canonical JSON, so that only sense counts.
 
-    Called where the body has passed validation: it is JSON, or empty.
+    Where a route takes no body, what came instead of JSON counts as it is.
     """
     raw = await request.body()
-    asked = [dict(request.path_params), sorted(request.query_params.multi_items()), json.loads(raw) if raw else None]
+    try:
+        body = await request.json() if raw else None
+    except ValueError:
+        body = hashlib.sha256(raw).hexdigest()
+    asked = [dict(request.path_params), sorted(request.query_params.multi_items()), body]
     canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -144,10 +159,10 @@ class _Turn:
 class Keeper:
     """Runs an effect once per caller, route and key. Choose by where the effect is: our transaction, or elsewhere."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, key: IdempotencyKeyDep) -> None:
         self._request = request
         self._parts = parts_of(request)
-        self.key = key_of(request)
+        self.key = key
 
     async def in_transaction(self, caller: Principal, effect: Callable[[Connection], Awaitable[Answer]]) -> Response:
         """The effect and the keeping of its answer are one psycopg transaction."""

@@ -101,7 +101,6 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
 
 DISTRIBUTOR_DEFAULTS: frozenset[Action] = frozenset(
     {
-        _A.SELF_READ,
         _A.CATALOG_READ,
         _A.INVENTORY_READ,
         _A.ORDER_CREATE,
@@ -166,6 +165,11 @@ def permits(grants: Iterable[Grant], action: Action, resource: Resource | None, 
     return any(
         grant.action is action and grant.holds(now) and (resource is None or grant.covers(resource)) for grant in grants
     )
+
+
+def distributor_grants(granted: Iterable[Grant]) -> tuple[Grant, ...]:
+    """What a distributor was granted, and what every known caller may: to ask who it is."""
+    return (Grant(Action.SELF_READ), *granted)
 
 
 def role_grants(role: Role) -> tuple[Grant, ...]:

@@ -27,6 +27,7 @@ from domain.access import (
     Role,
     TooManyGrants,
     TooManyKeys,
+    distributor_grants,
     role_grants,
 )
 from storage.columns import at, big, one_of
@@ -200,7 +201,7 @@ async def find_key(connection: Connection, key_id: str) -> StoredKey | None:
             kind=PrincipalKind(row["principal_kind"]),
             id=row["principal_id"],
             role=role,
-            grants=role_grants(role) if role else _grants(row["grants"]),
+            grants=role_grants(role) if role else distributor_grants(_grants(row["grants"])),
         ),
     )
 

@@ -1,0 +1,114 @@
+"""The API's composition root: settings and open connections in, an application out.
+
+`create_app` is handed everything and opens nothing (tests use it); `application` is what `tessera api` and uvicorn's
+`--factory` call: it opens the pieces when the server starts and closes them when it stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+import telemetry
+from api import accounts, errors, operations
+from api.deps import Parts, check_declared, utc_now
+from api.envelope import Envelope
+from api.keys import Keyring
+from settings import Settings
+from storage.database import Database
+
+ROUTERS: tuple[APIRouter, ...] = (
+    accounts.router,
+    operations.router,
+)
+"""One line per capability."""
+
+DESCRIPTION = """
+Workflow-orchestrated ticket fulfilment. Every POST that makes or moves something takes an `Idempotency-Key`; errors are
+RFC 9457 problem documents with a stable `code`; lists are read with `limit` and `cursor`; money is minor units.
+"""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Api(FastAPI):
+    """FastAPI whose contract names the problem document, and says that POST's Idempotency-Key is required."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            problem = errors.Problem.model_json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
+            shapes = schema.setdefault("components", {}).setdefault("schemas", {})
+            shapes.update(problem.pop("$defs", {}))
+            shapes["Problem"] = {**problem, "additionalProperties": True}
+            for operations_of_path in schema["paths"].values():
+                for operation in operations_of_path.values():
+                    _require_key(operation)
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+
+def _require_key(operation: dict[str, Any]) -> None:
+    """The header is optional to the framework only so that its absence has a code of its own."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"].lower() == "idempotency-key":
+            parameter["required"] = True
+            parameter["schema"] = {"type": "string", "pattern": '^"?[A-Za-z0-9_\\-:.]{1,255}"?$'}
+            parameter["example"] = "7d1f3c1e-5a0b-4a53-9d4f-0c9b8f6f2a11"
+
+
+def create_app(
+    settings: Settings,
+    database: Database,
+    temporal: Client | None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    lifespan: Lifespan | None = None,
+    routers: tuple[APIRouter, ...] = ROUTERS,
+) -> FastAPI:
+    """The application on these pieces. Raises UndeclaredRoute when a route says nothing of its permission."""
+    app = Api(
+        title="Tessera",
+        version="1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    keyring = Keyring(database, settings.pepper.get_secret_value(), clock)
+    app.state.parts = Parts(settings, database, temporal, keyring, clock)
+    for router in routers:
+        # flat, not nested: nested routers are matched through one more layer at every request
+        app.router.routes.extend(router.routes)
+    check_declared(app.router.routes)
+    errors.install(app)
+    app.add_middleware(Envelope)
+    return app
+
+
+def application(settings: Settings | None = None) -> FastAPI:
+    """The application that opens its own pieces when the server starts.
+
+    Temporal is connected at the first call that needs it: the API starts, reads and says what is missing without it.
+    """
+    settings = settings or Settings()
+    if settings.api_database_url is None or settings.temporal_address is None:
+        raise SystemExit("TESSERA_API_DATABASE_URL and TESSERA_TEMPORAL_ADDRESS say where the API's pieces are.")
+    telemetry.configure(settings)
+    database = Database(settings.api_database_url, pool_max=settings.database_pool_max)
+    address, namespace = settings.temporal_address, settings.temporal_namespace
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter, lazy=True)
+        app.state.parts = replace(app.state.parts, temporal=client)
+        async with database:
+            yield
+
+    return create_app(settings, database, None, lifespan=lifespan)
