@@ -64,7 +64,10 @@ class SupplierOption:
 
 @dataclass(frozen=True, slots=True)
 class SupplierProduct:
-    """A supplier's product as it offers it: `availability_required` means that a buyer must choose a session."""
+    """A supplier's product as it offers it: `availability_required` means that a buyer must choose a session.
+
+    `reference` is a name that other suppliers may use for the same thing (None: the supplier gives none).
+    """
 
     product_id: str
     title: str
@@ -72,6 +75,7 @@ class SupplierProduct:
     time_zone: str
     availability_required: bool
     options: tuple[SupplierOption, ...]
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

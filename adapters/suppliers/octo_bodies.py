@@ -91,6 +91,7 @@ class _ProductBody(BaseModel):
     internalName: str
     title: str | None = None
     description: str | None = None
+    reference: str | None = None
     timeZone: str = "UTC"
     availabilityRequired: bool
     defaultCurrency: str | None = None
@@ -233,7 +234,9 @@ def _product(body: _ProductBody) -> SupplierProduct:
         for option in body.options
     )
     title = body.title or body.internalName
-    return SupplierProduct(body.id, title, body.description or "", body.timeZone, body.availabilityRequired, options)
+    return SupplierProduct(
+        body.id, title, body.description or "", body.timeZone, body.availabilityRequired, options, body.reference
+    )
 
 
 def _unit(unit: _UnitBody, product: _ProductBody) -> SupplierUnit:
