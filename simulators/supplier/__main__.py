@@ -16,7 +16,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--data", type=Path, required=True, help="directory of the book")
     args = parser.parse_args()
-    # Hanging calls must not hold up a shutdown; proxy headers would only cost time.
+    # Idle connections outlive those of any client's pool (a race there would look like a fault that nobody ordered);
+    # hanging calls must not hold up a shutdown; proxy headers would only cost time.
     uvicorn.run(
         create_app(args.data),
         host=args.host,
@@ -24,6 +25,7 @@ def main() -> None:
         access_log=False,
         log_level="warning",
         proxy_headers=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
     )
 

@@ -45,5 +45,6 @@ def create_app(data_dir: Path) -> ASGIApp:
 
     control = Control(suppliers, desk, book)
     octo_route = Route("/{supplier}/octo/{path:path}", octo.answer, methods=["GET", "POST"])
-    routes = [Route("/health", health), *control.routes(), octo_route]
+    # OCTO first: it is the hot path, and no supplier may be called `control`.
+    routes = [octo_route, Route("/health", health), *control.routes()]
     return Severable(Starlette(routes=routes, lifespan=running, exception_handlers={Unfit: refuse}))

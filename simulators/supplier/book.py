@@ -6,11 +6,12 @@ A write is one commit in WAL mode without fsync: it survives the death of the pr
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 LIVE = ("ON_HOLD", "PENDING", "CONFIRMED", "REDEEMED")
 
@@ -105,15 +106,13 @@ class Book:
 
     def put(self, booking: Booking) -> None:
         """Write a new or changed booking; when this returns it is in the book."""
-        document = asdict(booking)
-        del document["seq"]
         self._db.execute(
             "INSERT INTO bookings (id, supplier, reference, order_no, due_at, status, document)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
             " order_no = excluded.order_no, due_at = excluded.due_at, status = excluded.status,"
             " document = excluded.document",
             (booking.id, booking.supplier, booking.reference, booking.order_no, booking.due_at, booking.status,
-             json.dumps(document, separators=(",", ":"))),
+             to_json(booking).decode()),
         )  # fmt: skip
 
     def of_reference(self, supplier: str, reference: str) -> list[Booking]:
@@ -177,7 +176,7 @@ class Book:
 
 
 def _read(seq: int, text: str) -> Booking:
-    document = json.loads(text)
+    document = from_json(text) | {"seq": seq}
     units = [BookedUnit(**unit) for unit in document.pop("units")]
     history = [(status, at) for status, at in document.pop("history")]
-    return Booking(**document, units=units, history=history, seq=seq)
+    return Booking(**document, units=units, history=history)

@@ -82,7 +82,7 @@ class Control:
         """Make a supplier, or change one; what is left out stays as it is."""
         body = await _read(request, SupplierBody)
         name = request.path_params["supplier"]
-        if name == "control" or not name.replace("-", "").replace("_", "").isalnum():
+        if name in ("control", "octo") or not name.replace("-", "").replace("_", "").isalnum():
             raise Unfit("a supplier's name is letters, digits, - and _")
         if body.like is not None and body.like not in HOUSES:
             raise Unfit(f"there is no house {body.like!r} to be like")

@@ -142,7 +142,7 @@ class Desk:
         self._write(held)
         return outcome
 
-    def cancel(self, supplier: SupplierSettings, reference: str, body: CancelBody, strike: Strike) -> Outcome:
+    def cancel(self, supplier: SupplierSettings, reference: str, body: CancelBody) -> Outcome:
         """Give a booking back, up to its start. A repeat is harmless; of several it takes the one that reads show."""
         now = self.clock()
         booking = shown(self._settled(supplier.name, reference, now))
@@ -158,7 +158,7 @@ class Desk:
         self._write(booking)
         return Outcome(booking)
 
-    def extend(self, supplier: SupplierSettings, reference: str, body: ExtendBody, strike: Strike) -> Outcome:
+    def extend(self, supplier: SupplierSettings, reference: str, body: ExtendBody) -> Outcome:
         now = self.clock()
         known = self._settled(supplier.name, reference, now)
         held = _latest(known, "ON_HOLD")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from standardwebhooks import Webhook
 
 from simulators.supplier.book import Book
 from simulators.supplier.catalogue import HOUSES, House
@@ -11,13 +14,22 @@ from simulators.supplier.faults import FaultSettings
 CAPACITY = 100_000
 
 
+def _usable_secret(secret: str) -> str:
+    """Refused when it is set, rather than found out when the first callback is due."""
+    try:
+        Webhook(secret)
+    except Exception as unusable:
+        raise ValueError("not a Standard Webhooks secret") from unusable
+    return secret
+
+
 class CallbackTarget(BaseModel):
     """Where results are called back to, and the Standard Webhooks secret (`whsec_` and base64) they are signed with."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(pattern=r"^https?://", max_length=2_000)
-    secret: str = Field(min_length=1, max_length=500)
+    secret: Annotated[str, Field(max_length=500), AfterValidator(_usable_secret)]
 
 
 class SupplierSettings(BaseModel):

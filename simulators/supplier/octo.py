@@ -11,6 +11,7 @@ from hmac import compare_digest
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -103,8 +104,8 @@ class Octo:
         self._changes: dict[Operation, Callable[[Call], Outcome]] = {
             "reserve": lambda call: desk.reserve(call.supplier, call.read(ReserveBody), call.strike),
             "confirm": lambda call: desk.confirm(call.supplier, call.reference, call.read(ConfirmBody), call.strike),
-            "cancel": lambda call: desk.cancel(call.supplier, call.reference, call.read(CancelBody), call.strike),
-            "extend": lambda call: desk.extend(call.supplier, call.reference, call.read(ExtendBody), call.strike),
+            "cancel": lambda call: desk.cancel(call.supplier, call.reference, call.read(CancelBody)),
+            "extend": lambda call: desk.extend(call.supplier, call.reference, call.read(ExtendBody)),
         }
 
     async def answer(self, request: Request) -> Response:
@@ -243,7 +244,7 @@ class Octo:
 
 
 def _json(value: Any) -> Response:
-    return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
+    return Response(to_json(value), media_type="application/json")
 
 
 def _error(status: int, code: str, message: str, **fields: str) -> Response:

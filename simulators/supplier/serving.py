@@ -15,7 +15,6 @@ from simulators.supplier.app import create_app
 STOP_TIMEOUT_S = 10.0
 
 
-
 @contextmanager
 def serving(data_dir: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """Yields the base URL; the server answers from the first moment, since its socket listens before."""
@@ -25,6 +24,7 @@ def serving(data_dir: Path, host: str = "127.0.0.1") -> Iterator[str]:
         access_log=False,
         log_level="warning",
         proxy_headers=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

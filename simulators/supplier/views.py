@@ -164,9 +164,7 @@ def booking_view(
     return view
 
 
-def _unit_item(
-    booking: Booking, index: int, status: str, product: Product, option: Option, priced: bool
-) -> Json:
+def _unit_item(booking: Booking, index: int, status: str, product: Product, option: Option, priced: bool) -> Json:
     booked = booking.units[index]
     ticket = None
     if status in ("CONFIRMED", "REDEEMED"):

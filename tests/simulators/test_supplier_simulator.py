@@ -264,7 +264,8 @@ async def test_an_order_that_cannot_be_followed_is_refused(desk: Desk) -> None:
         ("/next", "POST", {"operation": "cancel", "kind": "confirm_late"}),
         ("/faults", "PUT", {"rates": {"slow": 2}}),
         ("/faults", "PUT", {"rates": {"meteorite": 1}}),
-        ("/callbacks", "PUT", {"url": "file:///etc"}),
+        ("/callbacks", "PUT", {"url": "file:///etc", "secret": SECRET}),
+        ("/callbacks", "PUT", {"url": "http://127.0.0.1:1/", "secret": "whsec_"}),
         ("", "PUT", {"like": "nobody"}),
     ):
         answer = await desk.client.request(method, f"{desk.url}/control/{desk.name}{path}", json=body)
