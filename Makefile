@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := activities adapters api cli.py domain embedded migrations settings.py simulators storage worker.py workflows
+PACKAGES := activities adapters api benchmarks cli.py console domain embedded migrations seeding.py settings.py simulators \
+	storage telemetry.py worker.py workflows
 SOURCES := $(wildcard $(PACKAGES))
 
 .DEFAULT_GOAL := help

@@ -102,14 +102,14 @@ def api(
     """Serves the HTTP API in this process; it keeps no state, so run more of them behind a balancer."""
     import uvicorn
 
-    from api.app import create_app
+    from api.app import application
 
     settings = _running(data_dir)
     uvicorn.run(
-        create_app(settings),
+        application(settings),
         host=host or settings.api_host,
         port=settings.api_port if port is None else port,
-        log_level=settings.log_level,
+        log_config=None,  # telemetry.configure has given all loggers one form
         access_log=False,
         timeout_graceful_shutdown=10,
     )

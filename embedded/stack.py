@@ -13,6 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -34,6 +35,8 @@ SIMULATORS: Mapping[str, str] = {"supplier": "simulators.supplier"}
 it."""
 USUAL_WORKER_METRICS_PORT = 9464
 HTTP_PATIENCE_S = 0.2
+ROOT = str(Path(migrations.__file__).parent.parent)
+"""Where our packages are, whether installed or a checkout."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,10 @@ class Stack:
 
     async def _start_postgres(self, credentials: Credentials) -> None:
         if self._given.database_url is not None:
-            self._report("postgres: as TESSERA_DATABASE_URL says")
+            self._provide(worker_database_url=self._given.database_url, api_database_url=self._given.database_url)
+            self._report(
+                "postgres: as TESSERA_DATABASE_URL says, also for API and worker unless they have URLs of their own"
+            )
             return
         port = self._ports.claim("postgres", postgres.USUAL_PORT)
         server = PostgresServer(self.data_dir / "postgres", port, credentials, settings=self.options.postgres_settings)
@@ -214,8 +220,7 @@ class Stack:
             port = self._ports.claim(f"simulator-{name}", self._given.simulator_port + offset)
             directory = self.data_dir / "simulators" / name
             directory.mkdir(parents=True, exist_ok=True)
-            argv = [sys.executable, "-m", SIMULATORS[name]]
-            argv += ["--host", LOCALHOST, "--port", str(port), "--data", str(directory)]
+            argv = [*_python(SIMULATORS[name]), "--host", LOCALHOST, "--port", str(port), "--data", str(directory)]
             if offset == 0:
                 self._provide(simulator_port=str(port))
             await self._start(self._own_part(f"simulator-{name}", argv, ready=partial(_listening, port)))
@@ -233,7 +238,7 @@ class Stack:
         name = f"api-{number}"
         env = {"TESSERA_API_HOST": LOCALHOST, "TESSERA_API_PORT": str(port)}
         docs = f"http://{LOCALHOST}:{port}/docs"
-        ready = partial(_answers, f"http://{LOCALHOST}:{port}/openapi.json")
+        ready = partial(_answers, f"http://{LOCALHOST}:{port}/readyz")
         await self._start(self._own_part(name, _tessera("api"), env, ready=ready))
         self._show("API documentation" if number == 1 else f"API {number}", docs)
         self._report(f"{name}: ready at {docs}")
@@ -247,7 +252,7 @@ class Stack:
         ready: Callable[[IsAlive], Awaitable[None]],
     ) -> Part:
         """A process of ours: gets the addresses, but never the owner's way into the database."""
-        environment = {**self._environment, **(env or {}), "TESSERA_DATA_DIR": str(self.data_dir)}
+        environment = {**self._environment, **(env or {}), "TESSERA_DATA_DIR": str(self.data_dir), "PYTHONPATH": ROOT}
         if self._given.database_url is None:
             environment.pop("TESSERA_DATABASE_URL", None)
         return Part(name, tuple(argv), environment, ready=ready)
@@ -288,8 +293,13 @@ def with_environment(settings: Settings, environment: Mapping[str, str]) -> Sett
     return Settings.model_validate({**explicit, **known})
 
 
+def _python(module: str) -> list[str]:
+    """Runs a module of ours; -P: never one of the same name in the directory where somebody typed `tessera up`."""
+    return [sys.executable, "-P", "-m", module]
+
+
 def _tessera(command: str) -> list[str]:
-    return [sys.executable, "-m", "cli", command]
+    return [*_python("cli"), command]
 
 
 def _require(url: str | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sysconfig
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,7 @@ USUAL_METRICS_PORT = 9233
 NAMESPACE = "default"
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
+NAMESPACE_CACHE_S = 60.0
 
 DYNAMIC_CONFIG: Mapping[str, str] = {
     "history.transferProcessorMaxPollRPS": "200",
@@ -186,11 +188,23 @@ async def prepare_namespace(
         retention.FromTimedelta(wanted)
         update.config.workflow_execution_retention_ttl.CopyFrom(retention)
         await client.workflow_service.update_namespace(update)
-    listed = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace)
-    )
-    missing = {name: kind for name, kind in search_attributes.items() if name not in listed.custom_attributes}
+    known = await _search_attributes(client)
+    missing = {name: kind for name, kind in search_attributes.items() if name not in known}
     if missing:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
+
+
+async def _search_attributes(client: Client) -> frozenset[str]:
+    """Names known to the namespace; parts of the service hear of a new namespace some ten seconds late."""
+    request = ListSearchAttributesRequest(namespace=client.namespace)
+    deadline_s = time.monotonic() + NAMESPACE_CACHE_S
+    while True:
+        try:
+            listed = await client.operator_service.list_search_attributes(request)
+            return frozenset(listed.custom_attributes)
+        except RPCError as refusal:
+            if refusal.status != RPCStatusCode.NOT_FOUND or time.monotonic() > deadline_s:
+                raise
+        await asyncio.sleep(1)
