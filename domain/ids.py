@@ -75,12 +75,12 @@ class IdParts:
 
 
 class IdGenerator:
-    """Gives numbers of one node, their times never going back. For one thread; never suspends, so tasks can't interleave.
+    """Gives numbers of one node, with times that never go back. For one thread: it never suspends a task.
 
     `clock_ms`: milliseconds since 1970; `wait`: sleeps that many seconds (about 50 ms at most per number); `last_ms`:
-    the node's highest time that may have been used, by whomever; `lease_ends_ms`: the time, by the same clock, from which
-    on the node is no longer ours. Since the bound is on the time *inside* the number, a process that froze between
-    asking and using still can't collide with the node's next holder, who starts above that bound.
+    the node's highest time that may have been used, by whomever; `lease_ends_ms`: the time, by the same clock, from
+    which on the node is no longer ours. Since the bound is on the time *inside* the number, a process that
+    froze between asking and using still can't collide with the node's next holder, who starts above that bound.
     """
 
     def __init__(

@@ -126,6 +126,15 @@ def flow_at_supplier_refund(
     return _payable(line, supplier_id, "refunded", "supplier_refunded", -amount_minor, refunded_at)
 
 
+def loss_of(line: LineFacts, reason: str, amount_minor: int, at: datetime) -> Transfer:
+    """What is lost on a line for good, such as a ticket that its supplier won't take back: > 0. Once per reason.
+
+    The key's first two parts name the line: the inspection accepts what is recorded so, and nothing else, as lost.
+    """
+    account = ledger.loss(reason)
+    return Transfer(f"{line.subject}/loss/{reason}", account, MARGIN, amount_minor, line.currency, at)
+
+
 def _receivable(line: LineFacts, kind: ReceivableKind, suffix: str, amount_minor: int, at: datetime) -> ReceivableFlow:
     key = f"{line.subject}/{suffix}"
     return ReceivableFlow(

@@ -51,7 +51,7 @@ class NodeLease:
 async def acquire_node(cx: Connection, *, holder: str, now_ms: int, lease_s: int) -> NodeLease | None:
     """Leases the node that has been free for longest; None when there is none. `now_ms` is the caller's clock.
 
-    `holder` names one process' one lease and must be unique. Nodes whose mark lies in the caller's future are passed over.
+    `holder` names one process' one lease and must be unique. Nodes with a mark in the caller's future are passed over.
     """
     cursor = await cx.execute(_ACQUIRE, {"holder": holder, "now_ms": now_ms, "lease_s": lease_s})
     row = await cursor.fetchone()
