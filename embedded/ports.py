@@ -35,15 +35,17 @@ def any_free_port(host: str = LOCALHOST) -> int:
 class PortBook:
     """Remembers in one file which part listens where, so that bookmarks and configured callbacks stay true."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, prefer_usual: bool = True) -> None:
         self._path = path
+        self._prefer_usual = prefer_usual
         self._ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
         self._claimed: set[int] = set()
 
     def claim(self, part: str, usual: int) -> int:
         """The port of `part`: the remembered one, else the usual one, else one near it, else any that is free."""
         remembered = self._ports.get(part)
-        candidates = ([] if remembered is None else [remembered]) + list(range(usual, usual + NEIGHBOURS))
+        near = range(usual, usual + NEIGHBOURS) if self._prefer_usual else ()
+        candidates = [*([] if remembered is None else [remembered]), *near]
         others = {port for name, port in self._ports.items() if name != part}
         for port in candidates:
             if port not in self._claimed | (others - {usual}) and is_free(port):

@@ -41,6 +41,8 @@ SYSTEM_USER = "nobody"
 everywhere."""
 START_TIMEOUT_S = 120.0
 """Recovery after an unclean end takes longer than the usual second."""
+FOREIGN_SERVER_S = 1.0
+"""Another server may answer at our port until ours has found the port taken and ended."""
 STOP_TIMEOUT_S = 30.0
 STOP_SIGNAL = signal.SIGINT
 """PostgreSQL's fast shutdown: open transactions are rolled back, a checkpoint is written."""
@@ -154,11 +156,12 @@ class PostgresServer:
                 psycopg.connect(self.url(SUPERUSER, "postgres"), connect_timeout=5).close()
                 return
             except psycopg.OperationalError as refusal:
-                if "password authentication failed" in str(refusal):
-                    raise CredentialsLost(self.directory) from refusal
+                wrong_password = "password authentication failed" in str(refusal)
                 reason = str(refusal).strip().splitlines()[-1]
             if not is_alive():
                 raise PostgresDidNotStart("the process ended")
+            if wrong_password and time.monotonic() - started_s > FOREIGN_SERVER_S:
+                raise CredentialsLost(self.directory)
             now_s = time.monotonic()
             if now_s - started_s > START_TIMEOUT_S:
                 raise PostgresDidNotStart(f"not ready after {START_TIMEOUT_S:.0f} s ({reason})")

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx2
+from temporalio.service import RPCError
 
 import migrations
 from embedded import postgres, temporal
@@ -41,12 +42,16 @@ ROOT = str(Path(migrations.__file__).parent.parent)
 
 @dataclass(frozen=True)
 class StackOptions:
-    """How many of what. `restart=False` leaves a dead part dead until `start_part`: fault runs decide themselves."""
+    """How many of what. `restart=False` leaves a dead part dead until `start_part`: fault runs decide themselves.
+
+    `usual_ports=False` takes any free ports: stacks that start at the same moment don't race for the usual ones.
+    """
 
     apis: int = 1
     workers: int = 1
     simulators: tuple[str, ...] = tuple(SIMULATORS)
     restart: bool = True
+    usual_ports: bool = True
     postgres_settings: Mapping[str, str] = field(default_factory=dict)
     extra_environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,7 +73,7 @@ class Stack:
         self._given = settings
         self._report = unfailing(report)
         self._seed = seed
-        self._ports = PortBook(self.data_dir / "ports.json")
+        self._ports = PortBook(self.data_dir / "ports.json", prefer_usual=self.options.usual_ports)
         self._supervisor = Supervisor(self.data_dir, report, restart=self.options.restart)
         self._parts: dict[str, Part] = {}
         self._environment: dict[str, str] = {}
@@ -184,7 +189,10 @@ class Stack:
 
     async def _start_temporal(self) -> None:
         if self._given.temporal_address is not None:
-            await self._prepare_namespace(self._given.temporal_address, lambda: True)
+            try:
+                await self._prepare_namespace(self._given.temporal_address, lambda: True)
+            except RPCError as refusal:  # a managed service keeps retention and attributes to its own tools
+                self._report(f"temporal: its namespace is left as it is ({refusal.message})")
             self._report(f"temporal: at {self._given.temporal_address}, as TESSERA_TEMPORAL_ADDRESS says")
             return
         server = TemporalServer(

@@ -11,7 +11,9 @@ from embedded.postgres import PostgresServer
 from embedded.stack import Stack, StackOptions, settings_of_running
 from settings import Settings
 
-SERVERS_ONLY = StackOptions(apis=0, workers=0, simulators=(), postgres_settings={"shared_buffers": "64MB"})
+SERVERS_ONLY = StackOptions(
+    apis=0, workers=0, simulators=(), usual_ports=False, postgres_settings={"shared_buffers": "64MB"}
+)
 
 
 async def test_a_second_start_goes_on_with_the_same_data_and_addresses(tmp_path: Path) -> None:
