@@ -14,6 +14,11 @@ from settings import Settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=30)
+)
+"""Without local variables: those hold secrets and persons, and take seconds to render."""
+
 
 def _in_workflow(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Inside a workflow: say which one, and say nothing while its history is replayed, since it was said before."""
@@ -37,9 +42,12 @@ def configure(settings: Settings) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     if settings.log_format == "pretty":
-        rendering: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        rendering: list[Any] = [console]
     else:
-        rendering = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        rendering = [_TRACEBACKS, structlog.processors.JSONRenderer()]
     level = _LEVELS[settings.log_level]
     structlog.configure(
         processors=[_in_workflow, *shared, *rendering],

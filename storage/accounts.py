@@ -253,15 +253,20 @@ async def _lock_principal(connection: Connection, kind: str, principal_id: str) 
 async def add_key(connection: Connection, key: ApiKeyRow, now: datetime) -> None:
     """A key, of which two may be active per principal. Raises AccountNotFound, TooManyKeys."""
     await _lock_principal(connection, key.principal_kind, key.principal_id)
-    cursor = await connection.execute(
-        "INSERT INTO api_keys (id, principal_kind, principal_id, secret_hmac, created_at, expires_at)"
-        " SELECT %(id)s, %(principal_kind)s, %(principal_id)s, %(secret_hmac)s, %(created_at)s, %(expires_at)s"
-        " WHERE (SELECT count(*) FROM api_keys WHERE principal_kind = %(principal_kind)s"
-        "        AND principal_id = %(principal_id)s AND revoked_at IS NULL AND expires_at > %(now)s) < %(most)s",
-        {**key.model_dump(), "now": now, "most": MAX_ACTIVE_KEYS},
-    )
-    if cursor.rowcount == 0:
+    active = await (
+        await connection.execute(
+            "SELECT count(*) AS n FROM api_keys WHERE principal_kind = %s AND principal_id = %s"
+            " AND revoked_at IS NULL AND expires_at > %s",
+            (key.principal_kind, key.principal_id, now),
+        )
+    ).fetchone()
+    if active is not None and active["n"] >= MAX_ACTIVE_KEYS:
         raise TooManyKeys
+    await connection.execute(
+        "INSERT INTO api_keys (id, principal_kind, principal_id, secret_hmac, created_at, expires_at)"
+        " VALUES (%(id)s, %(principal_kind)s, %(principal_id)s, %(secret_hmac)s, %(created_at)s, %(expires_at)s)",
+        key.model_dump(),
+    )
 
 
 async def revoke_key(connection: Connection, kind: str, principal_id: str, key_id: str, now: datetime) -> Row:
