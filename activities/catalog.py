@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import httpx2
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.catalog_messages import (
     CatalogSync,
@@ -20,15 +18,14 @@ from activities.catalog_messages import (
     RetireVanished,
     SessionsRead,
 )
+from activities.supplier_directory import Directory
 from adapters.suppliers import NotSent, Supplier, SupplierProduct, SupplierUnreadable
 from domain.supplier_catalog import ListedSession, ListedUnit, Listing, ListingRefused
 from storage import catalog_sync
 from storage.catalog_sync import Outcome
 from storage.database import Database
-from storage.supplier_contracts import SupplierNotFound, get_supplier
 
 READ_TIMEOUT_S = 30.0
-Connect = Callable[[httpx2.AsyncClient, str, str], Supplier]
 
 log = structlog.get_logger(__name__)
 
@@ -38,18 +35,11 @@ def utc_now() -> datetime:
 
 
 class CatalogActivities:
-    """`protocols` by the name in a supplier's row; rows are read at each call, so a new supplier needs no restart."""
+    """`directory` gives the adapter for a supplier's id, as its contract says now: a new supplier needs no restart."""
 
-    def __init__(
-        self,
-        database: Database,
-        http: httpx2.AsyncClient,
-        protocols: Mapping[str, Connect],
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
+    def __init__(self, database: Database, directory: Directory, clock: Callable[[], datetime] = utc_now) -> None:
         self._database = database
-        self._http = http
-        self._protocols = protocols
+        self._directory = directory
         self._clock = clock
 
     @activity.defn
@@ -58,7 +48,7 @@ class CatalogActivities:
 
         Read and written in one activity, since a whole catalogue is too much for a workflow's history.
         """
-        supplier = await self._supplier(sync.supplier_id)
+        supplier = await self._directory.supplier(sync.supplier_id)
         products = await supplier.read_products(timeout_s=READ_TIMEOUT_S)
         counts: Counter[Outcome] = Counter()
         refused: list[str] = []
@@ -92,7 +82,7 @@ class CatalogActivities:
     @activity.defn
     async def read_sessions(self, message: ReadSessions) -> SessionsRead:
         """Sessions of some products. An option that cannot be read keeps what it had. Once-only by availability id."""
-        supplier = await self._supplier(message.supplier_id)
+        supplier = await self._directory.supplier(message.supplier_id)
         count, unreadable = 0, list[str]()
         for product in message.products:
             for option_id in product.option_ids:
@@ -131,15 +121,6 @@ class CatalogActivities:
                 now=now,
             )
         return len(sessions)
-
-    async def _supplier(self, supplier_id: str) -> Supplier:
-        """Spoken to as its row says now. A supplier that isn't there, or speaks no protocol of ours, is no weather."""
-        try:
-            async with self._database.reading() as cx:
-                row = await get_supplier(cx, supplier_id)
-            return self._protocols[row.protocol](self._http, row.base_url, row.api_token)
-        except (SupplierNotFound, KeyError) as error:
-            raise ApplicationError(str(error), type="SupplierNotFound", non_retryable=True) from error
 
 
 def _references(supplier_id: str, products: Sequence[SupplierProduct]) -> list[str]:

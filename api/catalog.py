@@ -123,7 +123,6 @@ async def import_product(
     "/v1/products", response_model=Page[ProductView], responses=problems(401, 403), summary="List products by change"
 )
 async def list_products(
-    caller: Reader,
     eyes: Seeing,
     paging: PagingDep,
     database: DatabaseDep,
@@ -135,11 +134,13 @@ async def list_products(
 ) -> Response:
     """Products in the order of their last change: read on from the last cursor, or by `updated_since`, to keep up."""
     query = ProductQuery(status, kind, category_id, supplier_id, updated_since)
-    position = paging.after(caller)
+    position = paging.after(eyes.caller)
     after = (datetime.fromisoformat(str(position[0])), str(position[1])) if position else None
     async with database.reading() as connection:
         rows = await catalog_reading.list_products(connection, query, eyes.visible, after=after, limit=paging.fetch)
-    return paging.answer(caller, rows, eyes.product, lambda each: [each.row["updated_at"].isoformat(), each.row["id"]])
+    return paging.answer(
+        eyes.caller, rows, eyes.product, lambda each: [each.row["updated_at"].isoformat(), each.row["id"]]
+    )
 
 
 @router.get(

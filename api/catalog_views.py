@@ -108,6 +108,7 @@ class Eyes:
     """Through whose eyes the catalogue is shown: which products, whose prices, and whether costs."""
 
     def __init__(self, caller: Principal, channel: str, currency: str | None, now: datetime) -> None:
+        self.caller = caller
         self.operator = caller.kind is not PrincipalKind.DISTRIBUTOR
         self._channel = channel
         self._currency = currency
@@ -122,7 +123,7 @@ class Eyes:
         total = sum(counted) if counted and len(counted) == len(counts) else None
         what, how, when = PREVIEWS.get(row["kind"], ("what the product says", "as the product says", "once confirmed"))
         status = ProductStatus(row["status"])
-        names = [name for name in ProductView.model_fields if name in row and name != "status"]
+        names = [name for name in ProductView.model_fields if name in row and name not in ("status", "category_path")]
         return ProductView(
             **{name: row[name] for name in names},
             category_path=list(detail.category_path),

@@ -30,12 +30,11 @@ from domain.access import Action, NotPermitted, Principal
 from domain.errors import DomainError
 from storage import scorecard, supplier_contracts
 from storage.database import Connection
-from workflows.catalog import CatalogSyncWorkflow, catalog_workflow_id
+from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
 
 router = capability("Suppliers")
 
 RPC_TIMEOUT = timedelta(seconds=5)
-CATALOG_TASK_QUEUE = "tessera"
 
 Reader = Annotated[Principal, require(Action.SUPPLIER_READ)]
 Writer = Annotated[Principal, require(Action.SUPPLIER_WRITE)]

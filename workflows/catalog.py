@@ -17,6 +17,9 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.policies import DATABASE, SUPPLIER_READ
 
+CATALOG_TASK_QUEUE = "tessera"
+"""Syncs run beside the orders, where every worker is."""
+
 PRODUCTS_PER_READ = 5
 """Sessions are read for so many products at a time: one failure or restart repeats no more than that."""
 
