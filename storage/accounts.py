@@ -170,6 +170,9 @@ WHERE k.id = %(id)s
 """
 
 
+_KNOWN_ACTIONS = frozenset(Action)
+
+
 def _grants(rows: list[list[Any]]) -> tuple[Grant, ...]:
     """Grants of actions that this release knows; others are left to the release that wrote them."""
     return tuple(
@@ -181,7 +184,7 @@ def _grants(rows: list[list[Any]]) -> tuple[Grant, ...]:
             resource_id,
         )
         for action, valid_from, valid_to, kind, resource_id in rows
-        if action in set(Action)
+        if action in _KNOWN_ACTIONS
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.app import ROUTERS, create_app
@@ -19,6 +21,7 @@ from api.views import Input, Instant, MoneyInput, Name, OrderNo
 from domain.access import Action, Principal
 from domain.errors import Refusal, Refused
 from domain.orders import NotInState
+from embedded.ports import any_free_port
 from settings import Settings
 from storage.database import Database
 
@@ -67,7 +70,7 @@ def app(settings: Settings, database: Database) -> FastAPI:
 
     @router.get("/v1/workflows", dependencies=[public()])
     async def workflows(temporal: TemporalDep) -> None:
-        return None
+        await temporal.get_workflow_handle("order/1").describe()
 
     @router.get("/v1/orders/{order_no}")
     async def order(order_no: OrderNo, caller: Annotated[Principal, require(Action.ORDER_READ)]) -> str:
@@ -133,6 +136,14 @@ async def test_the_frameworks_own_errors_are_problems_too(api: AsyncClient) -> N
 
 async def test_a_route_that_needs_temporal_says_so_when_there_is_none(api: AsyncClient) -> None:
     assert_problem(await api.get("/v1/workflows"), 503, "temporal_unavailable")
+
+
+async def test_while_temporal_is_down_the_api_starts_and_says_what_is_missing(app: FastAPI, api: AsyncClient) -> None:
+    client = await Client.connect(f"127.0.0.1:{any_free_port()}", lazy=True)
+    app.state.parts = replace(app.state.parts, temporal=client)
+    assert_problem(await api.get("/v1/workflows"), 503, "temporal_unavailable")
+    assert (await api.get("/readyz")).json()["missing"] == ["temporal"]
+    assert (await api.get("/livez")).status_code == 200
 
 
 async def test_invalid_fields_are_named_by_json_pointers(api: AsyncClient) -> None:
