@@ -125,6 +125,12 @@ class Order:
         self.refusal = {"code": refusal.code, "detail": refusal.detail, "facts": refusal.facts}
         self._derive(at, OrderEvent.REFUSE, refusal.code)
 
+    def refuse_unopened(self, refusal: Refusal, at: datetime) -> None:
+        """Refused before it had lines: what was asked for may not even exist."""
+        self.refusal = {"code": refusal.code, "detail": refusal.detail, "facts": refusal.facts}
+        self.status = self._follow("status", STATUS, self.status, OrderEvent.REFUSE)
+        self.rested_at = at
+
     def cancel(self, at: datetime, *, reason: str, expired: bool) -> None:
         """Given back before it was confirmed, by its buyer or by its clock."""
         event = OrderEvent.EXPIRE if expired else OrderEvent.CANCEL

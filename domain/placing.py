@@ -219,3 +219,17 @@ def demand_per_sku(lines: Sequence[tuple[str, int]]) -> dict[str, int]:
     for sku_id, quantity in sorted(lines):
         demand[sku_id] = demand.get(sku_id, 0) + quantity
     return demand
+
+
+class HoldNotExtended(DomainError):
+    """A supplier has not agreed to hold on: both clocks stay as they were."""
+
+    code = "hold_not_extended"
+
+    def __init__(self, expires_at: datetime) -> None:
+        super().__init__(f"A supplier has not agreed to extend its hold; it still ends at {expires_at.isoformat()}.")
+        self.expires_at = expires_at
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return {"hold_expires_at": self.expires_at.isoformat()}

@@ -173,3 +173,26 @@ async def by_reference(cx: Connection, supplier_id: str, reference: str) -> dict
         (reference, supplier_id),
     )
     return await cursor.fetchone()
+
+
+async def keep_answer(
+    cx: Connection, order_no: int, line_no: int, attempt: int, *, supplier_reference: str, answer: dict[str, Any]
+) -> None:
+    """Keep a confirmation with its credentials until it is recorded: they are not told to Temporal."""
+    await cx.execute(
+        """
+        UPDATE bookings SET answer = %s, supplier_reference = %s
+        WHERE order_no = %s AND line_no = %s AND attempt = %s AND state NOT IN ('confirmed', 'released', 'lost')
+        """,
+        (Jsonb(answer), supplier_reference, order_no, line_no, attempt),
+    )
+
+
+async def read_answer(cx: Connection, order_no: int, line_no: int, attempt: int) -> dict[str, Any]:
+    """What `keep_answer` kept; empty where nothing was."""
+    cursor = await cx.execute(
+        "SELECT answer FROM bookings WHERE order_no = %s AND line_no = %s AND attempt = %s",
+        (order_no, line_no, attempt),
+    )
+    row = await cursor.fetchone()
+    return (row and row["answer"]) or {}

@@ -29,6 +29,17 @@ class StockDemand:
 _HELD_AS = {"hold": "held", "at_place": "taken", "at_payment": "checked"}
 
 
+async def demands(cx: Connection, order_no: int) -> list[StockDemand]:
+    """What the order's lines take from our own stock; lines of suppliers' allotments (policy `none`) are left out."""
+    cursor = await cx.execute(
+        "SELECT l.line_no, l.sku_id, l.quantity, s.stock_policy AS policy "
+        "FROM order_lines l JOIN skus s ON s.id = l.sku_id "
+        "WHERE l.order_no = %s AND s.stock_policy <> 'none' ORDER BY l.line_no",
+        (order_no,),
+    )
+    return [StockDemand(**row) async for row in cursor]
+
+
 async def hold(
     cx: Connection, order_no: int, demands: Sequence[StockDemand], *, expires_at: datetime, at: datetime
 ) -> Mapping[str, int] | None:

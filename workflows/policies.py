@@ -1,17 +1,24 @@
-"""The few named time-outs and retry policies: every activity call names one of them."""
+"""The few named time-outs and retry policies: every activity call names one of them; nothing else invents a duration."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from temporalio.common import RetryPolicy
-from temporalio.workflow import ActivityConfig
+from temporalio.workflow import ActivityConfig, LocalActivityConfig
+
+OUR_DATABASE = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=2),
+    schedule_to_close_timeout=timedelta(seconds=3),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=1)),
+)
+"""One transaction of ours as a local activity: quick, or else handed to DATABASE."""
 
 DATABASE = ActivityConfig(
     start_to_close_timeout=timedelta(seconds=30),
-    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=15)),
 )
-"""One transaction of ours: retried until the database is back."""
+"""One transaction of ours as a normal activity: retried until the database is back, without filling the history."""
 
 SUPPLIER_READ = ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5),
@@ -19,3 +26,33 @@ SUPPLIER_READ = ActivityConfig(
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=4),
 )
 """Reading from a supplier, where not reading is bearable: a few tries, then the next run."""
+
+UNDO_AT_SUPPLIER = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10)),
+)
+"""Compensation at a supplier: for ever, with back-off."""
+
+ONCE = RetryPolicy(maximum_attempts=1)
+"""A call to a supplier: whether to send again is negotiation's decision, never a retry policy's."""
+
+SUPPLIER_GRACE = timedelta(seconds=5)
+"""What a supplier's activity may take beyond the call itself: reading the intent, noting the answer."""
+
+SUPPLIER_QUEUE = timedelta(minutes=5)
+"""How long a call may wait for a free slot of its supplier's queue before its outcome counts as unknown."""
+
+QUERY_TIMEOUT_S = 10.0
+"""The time-out of a question or a cancellation at a supplier, in seconds."""
+
+UNDO_ALARM = timedelta(minutes=5)
+"""After this long an unfinished compensation shows in the operators' queue."""
+
+LOCK_POLL = timedelta(milliseconds=500)
+"""How often an asynchronous lock is asked for, until its fail-fast deadline."""
+
+RESEND_TRIES = 3
+"""How often a call that certainly did not arrive is sent again before another supplier is tried."""
+
+ASK_CEILING_S = 3600.0
+"""The longest pause between questions once an operator has been asked to decide, in seconds."""

@@ -1,0 +1,214 @@
+"""What is recorded of issuing: issued, failed, tried elsewhere, escalated, taken back, lost. One transaction each."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.order_messages import (
+    NoteNegotiation,
+    OpenException,
+    RecordBooking,
+    RecordFailure,
+    RecordIssue,
+    RecordLoss,
+    ResolveException,
+    TakeBackLine,
+    TryElsewhere,
+)
+from activities.order_writes import facts_of, order_under_lock, save
+from domain.issuance import IssuedTicket
+from domain.ledger import MARGIN, Transfer, loss
+from domain.orders import OrderStatus
+from domain.settlement import flow_at_issue, flow_at_refund, flow_at_supplier_refund
+from storage import bookings, order_credit, order_exceptions, order_stock
+from storage.bookings import Intent
+from storage.database import Connection, Database
+from storage.settlement import insert_flows
+
+
+class IssuanceActivities:
+    """Each may run twice: the line's status, or the booking's, says whether the effect is there already."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @activity.defn
+    async def record_issue(self, message: RecordIssue) -> None:
+        """The line is issued: its tickets (kept with the supplier's answer), the payable and the events are written.
+
+        Idempotency: the line's status.
+        """
+        booking = message.booking
+        async with order_under_lock(self._database, booking.order_no) as (cx, order):
+            line = order.line(booking.line_no)
+            if line.status is not OrderStatus.ISSUING:
+                return
+            await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "confirmed", at=message.at)
+            await bookings.insert_tickets(cx, booking.order_no, booking.line_no, await _tickets(cx, message), at=message.at)
+            order.issue_line(
+                booking.line_no, message.at, supplier_id=booking.supplier_id, cost_minor=message.cost_minor
+            )
+            await save(cx, order, actor=message.actor, at=message.at)
+            flow = flow_at_issue(facts_of(order, line), booking.supplier_id, message.cost_minor, message.at)
+            await insert_flows(cx, payables=[flow])
+
+    @activity.defn
+    async def record_failure(self, message: RecordFailure) -> None:
+        """The line is certain not to be issued: credit and stock come back, and it is refunded.
+
+        Idempotency: the line's status.
+        """
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            line = order.line(message.line_no)
+            booking = message.booking
+            if booking is not None:
+                await bookings.mark(
+                    cx, booking.order_no, booking.line_no, booking.attempt, message.booking_state, at=message.at
+                )
+            if line.status is not OrderStatus.ISSUING:
+                return
+            order.fail_line(message.line_no, message.failure, message.at)
+            await save(cx, order, actor=message.actor, at=message.at)
+            await order_stock.give_back(cx, order.order_no, message.line_no, at=message.at)
+            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
+            await insert_flows(cx, [flow_at_refund(facts_of(order, line), line.total_minor, message.at)])
+
+    @activity.defn
+    async def try_elsewhere(self, message: TryElsewhere) -> None:
+        """This attempt was rejected; the next supplier's is stored before it is sent. Idempotency: the attempt."""
+        booking, after = message.booking, message.next
+        async with self._database.transaction() as cx:
+            await bookings.mark(
+                cx,
+                booking.order_no,
+                booking.line_no,
+                booking.attempt,
+                "rejected",
+                at=message.at,
+                answer={"code": message.code},
+            )
+            intent = Intent(
+                after.line_no,
+                after.attempt,
+                after.offer_id,
+                after.supplier_id,
+                after.reference,
+                after.cost_minor,
+                state="issuing",
+            )
+            await bookings.intend(cx, booking.order_no, [intent], at=message.at)
+
+    @activity.defn
+    async def record_booking(self, message: RecordBooking) -> None:
+        """What is known of an attempt now: held, releasing, released, lost. Idempotency: the booking's state."""
+        booking = message.booking
+        async with self._database.transaction() as cx:
+            await bookings.mark(
+                cx,
+                booking.order_no,
+                booking.line_no,
+                booking.attempt,
+                message.state,
+                at=message.at,
+                supplier_reference=message.supplier_reference,
+                expires_at=message.expires_at,
+            )
+
+    @activity.defn
+    async def note_negotiation(self, message: NoteNegotiation) -> None:
+        """Show that the line is negotiated, since when, how often asked, and whether it waits for a person."""
+        booking = message.booking
+        async with self._database.transaction() as cx:
+            await bookings.note_negotiation(
+                cx,
+                booking.order_no,
+                booking.line_no,
+                booking.attempt,
+                asked=message.asked,
+                at=message.at,
+                escalated=message.escalated,
+            )
+
+    @activity.defn
+    async def take_back_line(self, message: TakeBackLine) -> None:
+        """An issued line is cancelled at its supplier: tickets void, money back on both sides.
+
+        Idempotency: the line's status.
+        """
+        booking = message.booking
+        async with order_under_lock(self._database, booking.order_no) as (cx, order):
+            line = order.line(booking.line_no)
+            await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "releasing", at=message.at)
+            await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "released", at=message.at)
+            if line.status is not OrderStatus.ISSUED:
+                return
+            credit = message.supplier_credit_minor
+            order.take_back_line(booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit)
+            await save(cx, order, actor=message.actor, at=message.at)
+            await bookings.void_tickets(cx, booking.order_no, booking.line_no)
+            await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at)
+            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
+            facts = facts_of(order, line)
+            await insert_flows(
+                cx,
+                [flow_at_refund(facts, line.total_minor, message.at)],
+                [flow_at_supplier_refund(facts, booking.supplier_id, credit, message.at)],
+            )
+
+    @activity.defn
+    async def record_loss(self, message: RecordLoss) -> None:
+        """Refunded here, confirmed there, and not to be cancelled: we owe the supplier, and the amount is our loss.
+
+        Idempotency: the booking's state and the flow's key.
+        """
+        booking = message.booking
+        async with order_under_lock(self._database, booking.order_no) as (cx, order):
+            line = order.line(booking.line_no)
+            await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "lost", at=message.at)
+            if line.issued_at is not None:
+                return
+            line.issued_at, line.supplier_id, line.cost_minor = message.at, booking.supplier_id, message.cost_minor
+            await save(cx, order, actor="system", at=message.at)
+            facts = facts_of(order, line)
+            written_off = Transfer(
+                key=f"{booking.order_no}/{booking.line_no}/lost",
+                debit=loss(message.reason),
+                credit=MARGIN,
+                amount_minor=message.cost_minor,
+                currency=order.currency,
+                business_at=message.at,
+            )
+            await insert_flows(
+                cx,
+                payables=[flow_at_issue(facts, booking.supplier_id, message.cost_minor, message.at)],
+                transfers=[written_off] if message.cost_minor else [],
+            )
+
+    @activity.defn
+    async def open_exception(self, message: OpenException) -> None:
+        """Put a case into the operators' queue. Idempotency: its id, which is a business key."""
+        async with self._database.transaction() as cx:
+            await order_exceptions.open_exception(
+                cx,
+                exception_id=message.exception_id,
+                kind=message.kind,
+                order_no=message.order_no,
+                line_no=message.line_no,
+                supplier_id=message.supplier_id,
+                evidence=message.evidence,
+                at=message.at,
+            )
+
+    @activity.defn
+    async def resolve_exception(self, message: ResolveException) -> None:
+        """Close a case with what was decided. Idempotency: its state."""
+        async with self._database.transaction() as cx:
+            await order_exceptions.resolve(
+                cx, message.exception_id, by=message.actor, at=message.at, resolution=message.resolution
+            )
+
+
+async def _tickets(cx: Connection, message: RecordIssue) -> list[IssuedTicket]:
+    booking = message.booking
+    answer = await bookings.read_answer(cx, booking.order_no, booking.line_no, booking.attempt)
+    return [IssuedTicket(**ticket) for ticket in answer.get("tickets", ())]

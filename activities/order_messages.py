@@ -1,0 +1,341 @@
+"""What the order's process and its activities say to each other. Ids and amounts; personal data stays in the database.
+
+Times are the workflow's own (`at`), so that its timers and the database agree on every deadline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from domain.errors import Refusal
+from domain.issuance import DeadlinePolicy, NegotiationTerms, QueryAnswer
+from domain.orders import OrderStatus
+
+
+@dataclass(frozen=True, slots=True)
+class OfferTerms:
+    """One way to buy a line: `cost_minor` per unit; time-outs in seconds; `lock`: held at the supplier before payment."""
+
+    offer_id: str
+    supplier_id: str
+    cost_minor: int
+    lock: bool
+    lock_timeout_s: float
+    issue_timeout_s: float
+    lock_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookingState:
+    """An attempt that exists already: what a restarted process goes on from."""
+
+    attempt: int
+    offer_id: str
+    supplier_id: str
+    reference: str
+    state: str
+    cost_minor: int
+    hold_expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinePlan:
+    """A line as its process needs it. `bookings` is empty for a new order."""
+
+    line_no: int
+    sku_id: str
+    kind: str
+    quantity: int
+    stock_policy: str
+    status: OrderStatus
+    offers: tuple[OfferTerms, ...]
+    bookings: tuple[BookingState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlan:
+    """An order as its process begins or goes on with it."""
+
+    order_no: int
+    distributor_id: str
+    status: OrderStatus
+    in_review: bool
+    currency: str
+    total_minor: int
+    all_or_nothing: bool
+    lock_s: int
+    lock_ceiling_s: int
+    review_s: int
+    locked_at: datetime | None
+    hold_expires_at: datetime | None
+    lines: tuple[LinePlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    order_no: int
+    host_workflow_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The plan, or why the order is refused. `review`: why a person has to look first."""
+
+    plan: OrderPlan | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStock:
+    order_no: int
+    at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRef:
+    """Names one attempt."""
+
+    order_no: int
+    line_no: int
+    attempt: int
+    supplier_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBooking:
+    """A hold that a supplier has granted, until `expires_at` by its own word."""
+
+    booking: BookingRef
+    supplier_reference: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLock:
+    order_no: int
+    at: datetime
+    expires_at: datetime
+    held: tuple[HeldBooking, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseOrder:
+    order_no: int
+    at: datetime
+    refusal: Refusal
+    actor: str = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceAnswer:
+    """The first answer to placing, as kept with the claim: `facts` for the caller, or the refusal."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDecision:
+    """An operator's word on a parked order."""
+
+    approve: bool
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveOrder:
+    order_no: int
+    at: datetime
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    order_no: int
+    at: datetime
+    reason: str
+    expired: bool
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendOrder:
+    order_no: int
+    at: datetime
+    expires_at: datetime
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class BookingIntent:
+    """One attempt about to be sent; `cost_minor` for the whole line."""
+
+    line_no: int
+    attempt: int
+    offer_id: str
+    supplier_id: str
+    reference: str
+    cost_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class IntendBookings:
+    order_no: int
+    at: datetime
+    intents: tuple[BookingIntent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmOrder:
+    """`intents` are the bookings that issuing will send: stored in the transaction that begins issuing."""
+
+    order_no: int
+    at: datetime
+    actor: str
+    intents: tuple[BookingIntent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """`gone`: lines whose stock was taken by others before payment (policy at_payment); they fail."""
+
+    gone: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordIssue:
+    booking: BookingRef
+    at: datetime
+    cost_minor: int
+    actor: str = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailure:
+    """The line is certain not to be issued. `booking`: the attempt that was rejected last, if there was one."""
+
+    order_no: int
+    line_no: int
+    at: datetime
+    failure: Refusal
+    booking: BookingRef | None = None
+    booking_state: str = "rejected"
+    actor: str = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class TryElsewhere:
+    """This attempt is decided; the next one, at another supplier, is stored before it is sent."""
+
+    booking: BookingRef
+    at: datetime
+    code: str
+    next: BookingIntent
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBooking:
+    """What is known of an attempt now, outside of issue and failure: held, releasing, released, lost."""
+
+    booking: BookingRef
+    at: datetime
+    state: str
+    supplier_reference: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBackLine:
+    """An issued line that its supplier has cancelled: refunded whole, `supplier_credit_minor` comes back."""
+
+    booking: BookingRef
+    at: datetime
+    reason: str
+    supplier_credit_minor: int
+    actor: str = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteNegotiation:
+    booking: BookingRef
+    at: datetime
+    asked: int
+    escalated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiation:
+    """A supplier's terms as they are now, with the first interval from its measured median answer time."""
+
+    terms: NegotiationTerms
+
+    @property
+    def escalates(self) -> bool:
+        return self.terms.deadline_policy is DeadlinePolicy.ESCALATE
+
+
+@dataclass(frozen=True, slots=True)
+class SupplierReport:
+    """What a supplier told us unasked about one attempt; credentials stay in the database."""
+
+    booking: BookingRef
+    answer: QueryAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class LineDecision:
+    """An operator's word on an escalated line. For `issued` the tickets are in the database already."""
+
+    line_no: int
+    decision: Literal["issued", "give_up"]
+    actor: str
+    reason: str
+    supplier_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStanding:
+    """Where the order stands, as updates answer it. `negotiating`: lines whose supplier has not answered definitely."""
+
+    order_no: int
+    status: OrderStatus
+    lines: dict[int, OrderStatus]
+    negotiating: tuple[int, ...] = ()
+    hold_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenException:
+    """Something that a person has to see or decide; the id is the business key, so a repeat opens it once."""
+
+    exception_id: str
+    kind: str
+    order_no: int
+    line_no: int
+    supplier_id: str | None
+    at: datetime
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveException:
+    exception_id: str
+    at: datetime
+    actor: str
+    resolution: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLoss:
+    """Refunded here and confirmed there, and the supplier will not cancel: what we owe it is our loss."""
+
+    booking: BookingRef
+    at: datetime
+    cost_minor: int
+    reason: str

@@ -1,0 +1,199 @@
+"""Placing, cancelling, extending and confirming an order: each activity is one transaction in our own database.
+
+All may run twice: the order's state, under its row's lock, says whether the effect is there already.
+"""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.admission import admit
+from activities.order_messages import (
+    ApproveOrder,
+    CancelOrder,
+    Confirmation,
+    ConfirmOrder,
+    ExtendOrder,
+    HoldStock,
+    IntendBookings,
+    Opened,
+    OpenOrder,
+    PlaceAnswer,
+    RecordLock,
+    RefuseOrder,
+)
+from activities.order_plans import OrderTimings, answer_facts, read_plan
+from activities.order_writes import all_facts, facts_of, order_under_lock, save
+from domain.errors import Refusal
+from domain.order import Order
+from domain.orders import OrderStatus
+from domain.placing import InsufficientStock
+from domain.settlement import ReceivableFlow, flow_at_cancel, flow_at_refund, flows_at_lock
+from storage import bookings, order_claims, order_credit, order_stock
+from storage.bookings import Intent
+from storage.database import Connection, Database
+from storage.settlement import insert_flows
+
+
+class OrderActivities:
+    """`timings`: the durations that settings give to orders (seconds)."""
+
+    def __init__(self, database: Database, timings: OrderTimings) -> None:
+        self._database = database
+        self._timings = timings
+
+    @activity.defn
+    async def open_order(self, message: OpenOrder) -> Opened:
+        """Check buyer, product, price and risk, hold credit, record the order as `pending`.
+
+        Idempotency: the order number. For an order that exists the plan is read as it stands, which is also how a
+        lost process is restarted.
+        """
+        async with self._database.transaction() as cx:
+            return await admit(cx, message, self._timings)
+
+    @activity.defn
+    async def hold_stock(self, message: HoldStock) -> Refusal | None:
+        """Hold the order's own quota, all lines or none. Idempotency: holds are named by order and line."""
+        async with self._database.transaction() as cx:
+            demands = await order_stock.demands(cx, message.order_no)
+            if not demands:
+                return None
+            short = await order_stock.hold(
+                cx, message.order_no, demands, expires_at=message.expires_at, at=message.at
+            )
+            return Refusal.of(InsufficientStock(short)) if short else None
+
+    @activity.defn
+    async def record_lock(self, message: RecordLock) -> PlaceAnswer:
+        """`pending` becomes `locked`: the receivable begins and the credit hold is used. Idempotency: the status."""
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            if order.status is OrderStatus.PENDING:
+                order.lock(message.at, expires_at=message.expires_at)
+                await save(cx, order, actor="system", at=message.at)
+                await order_credit.use(cx, order.order_no)
+                for held in message.held:
+                    await bookings.mark(
+                        cx,
+                        order.order_no,
+                        held.booking.line_no,
+                        held.booking.attempt,
+                        "held",
+                        at=message.at,
+                        supplier_reference=held.supplier_reference,
+                        expires_at=held.expires_at,
+                    )
+                await insert_flows(cx, flows_at_lock(all_facts(order), message.at))
+            answer = PlaceAnswer(facts=await answer_facts(cx, order))
+            await order_claims.record_answer(cx, order.order_no, {"facts": answer.facts}, refused=False)
+            return answer
+
+    @activity.defn
+    async def refuse_order(self, message: RefuseOrder) -> PlaceAnswer:
+        """`pending` becomes `rejected`, and everything of ours that it held is free again. Idempotency: the status."""
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            if order.status is OrderStatus.PENDING:
+                order.refuse(message.refusal, message.at)
+                await save(cx, order, actor=message.actor, at=message.at)
+                await order_stock.release(cx, order.order_no, at=message.at)
+                await order_credit.release(cx, order.order_no)
+            answer = PlaceAnswer(refusal=message.refusal)
+            await order_claims.record_answer(
+                cx, order.order_no, {"refusal": _plain(message.refusal)}, refused=True
+            )
+            return answer
+
+    @activity.defn
+    async def approve_order(self, message: ApproveOrder) -> None:
+        """An operator lets a parked order go on. Idempotency: the flag."""
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            if order.in_review:
+                order.approve(message.reason)
+                await save(cx, order, actor=message.actor, at=message.at)
+
+    @activity.defn
+    async def cancel_order(self, message: CancelOrder) -> None:
+        """Cancel or expire before issuing: credit and stock come back, the receivable is reversed.
+
+        Idempotency: the status.
+        """
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            if order.status is OrderStatus.CANCELED:
+                return
+            was_locked = order.status is OrderStatus.LOCKED
+            order.cancel(message.at, reason=message.reason, expired=message.expired)
+            await save(cx, order, actor=message.actor, at=message.at)
+            await order_stock.release(cx, order.order_no, at=message.at)
+            if was_locked:
+                await order_credit.give_back(cx, order.distributor_id, order.total_minor)
+                await insert_flows(cx, [flow_at_cancel(facts, message.at) for facts in all_facts(order)])
+            else:
+                await order_credit.release(cx, order.order_no)
+                refusal = Refusal("canceled", "The order was canceled while it waited.")
+                await order_claims.record_answer(cx, order.order_no, {"refusal": _plain(refusal)}, refused=True)
+
+    @activity.defn
+    async def extend_order(self, message: ExtendOrder) -> None:
+        """Both clocks and the stock holds run on. Idempotency: the expiry that is asked for."""
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            if order.hold_expires_at == message.expires_at:
+                return
+            order.extend(message.expires_at)
+            await save(cx, order, actor=message.actor, at=message.at)
+            await order_stock.extend(cx, order.order_no, message.expires_at)
+
+    @activity.defn
+    async def confirm_order(self, message: ConfirmOrder) -> Confirmation:
+        """`locked` becomes `issuing` on account: holds become sales, and what will be sent to suppliers is stored.
+
+        Lines whose stock is gone (policy at_payment) fail here and are refunded. Idempotency: the status.
+        """
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            if order.status is OrderStatus.LOCKED:
+                order.confirm_on_account(message.at)
+                gone = await order_stock.confirm(cx, order.order_no, at=message.at)
+                failed = await _fail_gone(cx, order, gone, message)
+                await save(cx, order, actor=message.actor, at=message.at)
+                await insert_flows(cx, failed)
+            else:
+                gone = [line.line_no for line in order.lines if line.refunded_at is not None]
+            intents = [
+                Intent(
+                    intent.line_no, intent.attempt, intent.offer_id, intent.supplier_id, intent.reference,
+                    intent.cost_minor, state="issuing",
+                )
+                for intent in message.intents
+                if intent.line_no not in gone
+            ]  # fmt: skip
+            await bookings.intend(cx, order.order_no, intents, at=message.at)
+            return Confirmation(tuple(gone))
+
+    @activity.defn
+    async def intend_bookings(self, message: IntendBookings) -> None:
+        """Store what will be asked of suppliers before it is sent. Idempotency: order, line and attempt."""
+        async with self._database.transaction() as cx:
+            intents = [
+                Intent(i.line_no, i.attempt, i.offer_id, i.supplier_id, i.reference, i.cost_minor)
+                for i in message.intents
+            ]
+            await bookings.intend(cx, message.order_no, intents, at=message.at)
+
+    @activity.defn
+    async def read_order(self, order_no: int) -> Opened:
+        """The plan of an order as it stands. Reads only."""
+        async with self._database.transaction() as cx:
+            return Opened(plan=await read_plan(cx, order_no, self._timings))
+
+
+async def _fail_gone(cx: Connection, order: Order, gone: list[int], message: ConfirmOrder) -> list[ReceivableFlow | None]:
+    flows: list[ReceivableFlow | None] = []
+    for line_no in gone:
+        line = order.line(line_no)
+        order.fail_line(line_no, Refusal.of(InsufficientStock({line.sku_id: 0})), message.at)
+        await order_credit.give_back(cx, order.distributor_id, line.total_minor)
+        flows.append(flow_at_refund(facts_of(order, line), line.total_minor, message.at))
+    return flows
+
+
+def _plain(refusal: Refusal) -> dict[str, object]:
+    return {"code": refusal.code, "detail": refusal.detail, "facts": refusal.facts}

@@ -1,0 +1,76 @@
+"""The operators' queue: what a person has to decide or to know, with its evidence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from storage.database import Connection
+
+
+async def open_exception(
+    cx: Connection,
+    *,
+    exception_id: str,
+    kind: str,
+    order_no: int,
+    line_no: int,
+    supplier_id: str | None,
+    evidence: dict[str, Any],
+    at: datetime,
+) -> bool:
+    """Put it into the queue once; False where it is there already."""
+    cursor = await cx.execute(
+        """
+        INSERT INTO order_exceptions (id, kind, order_no, line_no, supplier_id, evidence, opened_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING RETURNING id
+        """,
+        (exception_id, kind, order_no, line_no, supplier_id, Jsonb(evidence), at),
+    )
+    return await cursor.fetchone() is not None
+
+
+async def resolve(
+    cx: Connection, exception_id: str, *, by: str, at: datetime, resolution: dict[str, Any]
+) -> bool:
+    """Close it, once; False where it was not open."""
+    cursor = await cx.execute(
+        """
+        UPDATE order_exceptions SET state = 'resolved', resolved_by = %s, resolved_at = %s, resolution = %s
+        WHERE id = %s AND state = 'open' RETURNING id
+        """,
+        (by, at, Jsonb(resolution), exception_id),
+    )
+    return await cursor.fetchone() is not None
+
+
+async def read_exception(cx: Connection, exception_id: str) -> dict[str, Any] | None:
+    """One entry with its order's host; None for an unknown id."""
+    cursor = await cx.execute(
+        """
+        SELECT x.*, o.host_workflow_id, o.status AS order_status, l.status AS line_status, l.quantity
+        FROM order_exceptions x LEFT JOIN orders o USING (order_no)
+             LEFT JOIN order_lines l ON (l.order_no, l.line_no) = (x.order_no, x.line_no)
+        WHERE x.id = %s
+        """,
+        (exception_id,),
+    )
+    return await cursor.fetchone()
+
+
+async def list_exceptions(
+    cx: Connection, *, state: str | None, kind: str | None, after: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """In id order, `limit` + 1 rows at most; `after`: the cursor."""
+    cursor = await cx.execute(
+        """
+        SELECT * FROM order_exceptions
+        WHERE (%(state)s::text IS NULL OR state = %(state)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+          AND (%(after)s::text IS NULL OR id > %(after)s)
+        ORDER BY id LIMIT %(limit)s
+        """,
+        {"state": state, "kind": kind, "after": after, "limit": limit + 1},
+    )
+    return await cursor.fetchall()

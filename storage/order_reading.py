@@ -1,0 +1,130 @@
+"""Reading orders: the core that processes need, the detail in one read, and lists by keyset. Nothing here writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.database import Connection
+
+
+async def read_core(cx: Connection, order_no: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """The order with its distributor's channel, and its lines; (None, []) where there is none."""
+    cursor = await cx.execute(
+        "SELECT o.*, d.channel FROM orders o JOIN distributors d ON d.id = o.distributor_id WHERE o.order_no = %s",
+        (order_no,),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None, []
+    cursor = await cx.execute("SELECT * FROM order_lines WHERE order_no = %s ORDER BY line_no", (order_no,))
+    return row, await cursor.fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHead:
+    """What a route needs before it acts: whose order it is, where it stands, which workflow writes it."""
+
+    order_no: int
+    distributor_id: str
+    status: str
+    in_review: bool
+    version: int
+    host_workflow_id: str
+    escalated: bool
+
+
+async def read_head(cx: Connection, order_no: int, *, distributor_id: str | None) -> OrderHead | None:
+    """The order's head, for `distributor_id` only where one is given: a foreign order does not exist."""
+    cursor = await cx.execute(
+        """
+        SELECT order_no, distributor_id, status, in_review, version, host_workflow_id,
+               EXISTS (SELECT 1 FROM bookings b WHERE b.order_no = o.order_no AND b.escalated_at IS NOT NULL
+                       AND b.decided_at IS NULL) AS escalated
+        FROM orders o WHERE order_no = %(order)s
+          AND (%(distributor)s::text IS NULL OR distributor_id = %(distributor)s)
+        """,
+        {"order": order_no, "distributor": distributor_id},
+    )
+    row = await cursor.fetchone()
+    return OrderHead(**row) if row else None
+
+
+async def read_detail(cx: Connection, order_no: int, *, distributor_id: str | None) -> dict[str, Any] | None:
+    """Everything about one order in one statement: axes, lines with snapshots, tickets, bookings, flows, timeline."""
+    cursor = await cx.execute(
+        """
+        SELECT o.*,
+          (SELECT jsonb_agg(to_jsonb(l) || jsonb_build_object('snapshot', s.body) ORDER BY l.line_no)
+             FROM order_lines l JOIN snapshots s ON s.id = l.snapshot_id WHERE l.order_no = o.order_no) AS lines,
+          (SELECT jsonb_agg(to_jsonb(t) ORDER BY t.line_no, t.unit)
+             FROM tickets t WHERE t.order_no = o.order_no) AS tickets,
+          (SELECT jsonb_agg(to_jsonb(b) ORDER BY b.line_no, b.attempt)
+             FROM bookings b WHERE b.order_no = o.order_no) AS bookings,
+          (SELECT jsonb_agg(to_jsonb(e) ORDER BY e.seq) FROM order_events e WHERE e.order_no = o.order_no) AS timeline,
+          (SELECT jsonb_agg(to_jsonb(f) ORDER BY f.id)
+             FROM receivable_flows f WHERE f.order_no = o.order_no) AS receivables,
+          (SELECT jsonb_agg(to_jsonb(f) ORDER BY f.id) FROM payable_flows f WHERE f.order_no = o.order_no) AS payables,
+          (SELECT jsonb_agg(to_jsonb(x) ORDER BY x.opened_at)
+             FROM order_exceptions x WHERE x.order_no = o.order_no) AS exceptions
+        FROM orders o WHERE o.order_no = %(order)s
+          AND (%(distributor)s::text IS NULL OR o.distributor_id = %(distributor)s)
+        """,
+        {"order": order_no, "distributor": distributor_id},
+    )
+    return await cursor.fetchone()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """What a list is narrowed to; None does not narrow. Times are [from, to)."""
+
+    distributor_id: str | None = None
+    status: str | None = None
+    buyer_ref: str | None = None
+    client_order_no: str | None = None
+    supplier_id: str | None = None
+    in_review: bool | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+_CLAUSES = {
+    "distributor_id": "o.distributor_id = %(distributor_id)s",
+    "status": "o.status = %(status)s",
+    "buyer_ref": "o.buyer_ref = %(buyer_ref)s",
+    "client_order_no": "o.client_order_no = %(client_order_no)s",
+    "supplier_id": "EXISTS (SELECT 1 FROM bookings b WHERE b.order_no = o.order_no AND b.supplier_id = %(supplier_id)s)",
+    "in_review": "o.in_review = %(in_review)s",
+    "created_from": "o.created_at >= %(created_from)s",
+    "created_to": "o.created_at < %(created_to)s",
+}
+
+
+async def list_orders(
+    cx: Connection, narrowed: OrderFilter, *, before: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """Newest first, `limit` + 1 rows at most so that the caller sees whether there are more; `before`: the cursor."""
+    values = {name: getattr(narrowed, name) for name in _CLAUSES if getattr(narrowed, name) is not None}
+    clauses = [_CLAUSES[name] for name in values]
+    if before is not None:
+        clauses.append("o.order_no < %(before)s")
+    where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+    cursor = await cx.execute(
+        f"SELECT o.* FROM orders o {where} ORDER BY o.order_no DESC LIMIT %(limit)s",
+        {**values, "before": before, "limit": limit + 1},
+    )
+    return await cursor.fetchall()
+
+
+async def open_orders(cx: Connection, *, after: int, limit: int) -> list[dict[str, Any]]:
+    """Orders in motion, in id order: what reconciliation compares with Temporal."""
+    cursor = await cx.execute(
+        """
+        SELECT order_no, distributor_id, host_workflow_id, status FROM orders
+        WHERE order_no > %s AND status IN ('pending', 'locked', 'issuing', 'refunding') ORDER BY order_no LIMIT %s
+        """,
+        (after, limit),
+    )
+    return await cursor.fetchall()

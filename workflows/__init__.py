@@ -1,0 +1,1 @@
+"""What happens next and when: ordering, waiting, deciding, undoing. Deterministic; effects are activities."""

@@ -1,0 +1,69 @@
+"""How steps are carried out: our own database durably and cheaply, suppliers on their own queues."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from workflows.policies import DATABASE, ONCE, OUR_DATABASE, SUPPLIER_GRACE, UNDO_AT_SUPPLIER
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+def supplier_queue(supplier_id: str) -> str:
+    """The task queue of one supplier: its rate limit and concurrency are set there, and its slowness stays there."""
+    return f"supplier-{supplier_id}"
+
+
+async def durably(step: Callable[[Any, M], Awaitable[R]], message: M) -> R:
+    """One step on our own rows: as a local activity, and when that doesn't get through, patiently as a normal one."""
+    try:
+        return await workflow.execute_local_activity_method(step, message, **OUR_DATABASE)
+    except ActivityError as failure:
+        if isinstance(failure.cause, ApplicationError) and failure.cause.non_retryable:
+            raise
+    return await workflow.execute_activity_method(step, message, **DATABASE)
+
+
+async def at_supplier(
+    step: Callable[[Any, M], Awaitable[R]],
+    message: M,
+    *,
+    supplier_id: str,
+    timeout_s: float,
+    queue_for: timedelta,
+    priority: int,
+    summary: str,
+) -> R:
+    """One call on the supplier's queue, sent at most once. Raises ActivityError where its outcome is not known."""
+    timeout = timedelta(seconds=timeout_s) + SUPPLIER_GRACE
+    return await workflow.execute_activity_method(
+        step,
+        message,
+        task_queue=supplier_queue(supplier_id),
+        start_to_close_timeout=timeout,
+        schedule_to_close_timeout=timeout + queue_for,
+        retry_policy=ONCE,
+        priority=Priority(priority_key=priority),
+        summary=summary,
+    )
+
+
+async def undo_at_supplier(
+    step: Callable[[Any, M], Awaitable[R]], message: M, *, supplier_id: str, summary: str
+) -> R:
+    """One compensation on the supplier's queue, tried for ever."""
+    return await workflow.execute_activity_method(
+        step,
+        message,
+        task_queue=supplier_queue(supplier_id),
+        priority=Priority(priority_key=4),
+        summary=summary,
+        **UNDO_AT_SUPPLIER,
+    )

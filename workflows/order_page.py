@@ -1,0 +1,52 @@
+"""An order's page in the Temporal UI: what an operator reads there, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from domain.orders import OrderStatus
+from workflows.issuance import LineIssuance
+
+_MEANING = {
+    OrderStatus.PENDING: "being checked and held",
+    OrderStatus.LOCKED: "everything is held; waiting for the buyer to confirm",
+    OrderStatus.ISSUING: "paid on account; being issued by its suppliers",
+    OrderStatus.ISSUED: "issued",
+    OrderStatus.REFUNDED: "not issued; the money went back",
+    OrderStatus.CANCELED: "canceled before it was confirmed",
+    OrderStatus.REJECTED: "refused; nothing was taken",
+}
+
+
+def render_page(
+    order_no: int,
+    status: OrderStatus,
+    lines: Sequence[LineIssuance],
+    expires_at: datetime | None,
+    *,
+    undoing: bool,
+) -> str:
+    """The page: what the order's state means, its lines, and what a person has to do, if anything."""
+    page = [f"**Order {order_no:019d}** is `{status}`: {_MEANING.get(status, 'see the order')}."]
+    if status is OrderStatus.LOCKED and expires_at is not None:
+        page.append(f"The hold ends at {expires_at:%Y-%m-%d %H:%M:%S} UTC.")
+    if undoing:
+        page.append("Giving back what suppliers hold for it.")
+    if lines:
+        page.append("| line | status | supplier | note |\n|---|---|---|---|\n" + "\n".join(map(_row, lines)))
+    waiting = [line for line in lines if line.escalated]
+    if waiting:
+        numbers = ", ".join(str(line.line_no) for line in waiting)
+        page.append(
+            f"**An operator has to decide** line {numbers}: ask the supplier by phone, then decide `issued` or "
+            "`give_up` in the exceptions queue. The supplier is still being asked meanwhile."
+        )
+    return "\n\n".join(page)
+
+
+def _row(line: LineIssuance) -> str:
+    note = ""
+    if line.negotiating_since is not None:
+        note = f"negotiating since {line.negotiating_since:%H:%M:%S} UTC, asked {line.asked} times"
+    return f"| {line.line_no} | `{line.status}` | {line.supplier_id or '-'} | {note} |"

@@ -1,0 +1,429 @@
+"""The process of one order: placed, locked, confirmed, issued, and everything that can go wrong on the way.
+
+A plain class of deterministic code. A workflow hosts it and hands it what callers, suppliers and operators say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from temporalio import workflow
+
+from activities.issuance import IssuanceActivities
+from activities.order_messages import (
+    ApproveOrder,
+    CancelOrder,
+    ConfirmOrder,
+    HoldStock,
+    LineDecision,
+    OpenException,
+    OpenOrder,
+    OrderPlan,
+    OrderStanding,
+    PlaceAnswer,
+    RecordLock,
+    RefuseOrder,
+    ResolveException,
+    ReviewDecision,
+    SupplierReport,
+    TakeBackLine,
+)
+from activities.orders import OrderActivities
+from domain.errors import Refusal
+from domain.issuance import Rejected
+from domain.orders import AT_REST, NotInState, OrderStatus, judge_cancel, judge_confirm, judge_extend, status_of
+from domain.placing import ReviewDenied
+from workflows.execution import durably
+from workflows.extending import extend_locks
+from workflows.issuance import LineIssuance
+from workflows.locking import SupplierLocks
+from workflows.order_page import render_page
+from workflows.releases import Release
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the buyer wants done with a locked (or still pending) order; the first wish wins."""
+
+    kind: Literal["confirm", "cancel"]
+    actor: str
+    reason: str = ""
+
+
+class OrderProcess:
+    """One order from its claim to rest. `run` is the story; the other public methods are what the world says to it."""
+
+    def __init__(self, order_no: int, host_workflow_id: str) -> None:
+        self._order_no = order_no
+        self._host = host_workflow_id
+        self._plan: OrderPlan | None = None
+        self._lines: dict[int, LineIssuance] = {}
+        self._locks: SupplierLocks | None = None
+        self._answer: PlaceAnswer | None = None
+        self._wish: _Wish | None = None
+        self._review: ReviewDecision | None = None
+        self._expires_at: datetime | None = None
+        self._undoing = False
+        self._mutex = asyncio.Lock()
+        self.status = OrderStatus.PENDING
+
+    async def run(self) -> None:
+        """The story of an order."""
+        if not await self._open():
+            return
+        if self.status is OrderStatus.PENDING and not await self._lock():
+            return
+        if self.status is OrderStatus.LOCKED and not await self._wait_for_confirmation():
+            return
+        await self._issue()
+
+    # --- opening and locking -----------------------------------------------------------------------------------
+
+    async def _open(self) -> bool:
+        """Check and record the order, or read it as it stands when its process has been lost. False: nothing to do."""
+        opened = await durably(OrderActivities.open_order, OpenOrder(self._order_no, self._host, workflow.now()))
+        if opened.plan is None:
+            refusal = opened.refusal or Refusal("refused", "The order was refused.")
+            self._move(OrderStatus.REJECTED)
+            self._answer = PlaceAnswer(refusal=refusal)
+            return False
+        self._plan = opened.plan
+        self._lines = {line.line_no: LineIssuance(self._order_no, line, self._show) for line in opened.plan.lines}
+        self._expires_at = opened.plan.hold_expires_at
+        self._move(opened.plan.status)
+        if self.status is not OrderStatus.PENDING:
+            self._answer = PlaceAnswer(facts={"order_no": self._order_no, "status": str(self.status)})
+        return self.status not in AT_REST
+
+    async def _lock(self) -> bool:
+        """Hold stock and seats, all or nothing. The refusal is answered before anything is undone at a supplier."""
+        plan = self._required_plan()
+        if plan.in_review and not await self._reviewed(plan):
+            return False
+        refusal = await self._hold_stock(plan) or await self._hold_at_suppliers(plan)
+        if refusal is not None:
+            await self._refuse(refusal)
+        elif self._wish is not None and self._wish.kind == "cancel":
+            await self._cancel(self._wish.reason, self._wish.actor, expired=False)
+        else:
+            await self._record_lock(plan)
+            return True
+        return False
+
+    async def _reviewed(self, plan: OrderPlan) -> bool:
+        """Parked: wait for an operator, or the buyer's cancel, until the review's deadline."""
+        self._answer = PlaceAnswer(facts={"order_no": self._order_no, "status": "pending", "in_review": True})
+        await durably(IssuanceActivities.open_exception, self._review_case())
+        self._show()
+        try:
+            await workflow.wait_condition(
+                lambda: self._review is not None or self._wish is not None,
+                timeout=timedelta(seconds=plan.review_s),
+                timeout_summary="risk review expires",
+            )
+        except TimeoutError:
+            self._review = ReviewDecision(False, "nobody reviewed it in time", "system")
+        approved = self._review is not None and self._review.approve
+        await self._close_review()
+        if self._review is None:
+            assert self._wish is not None
+            await self._cancel(self._wish.reason, self._wish.actor, expired=False)
+        elif approved:
+            decision = self._review
+            await durably(
+                OrderActivities.approve_order,
+                ApproveOrder(self._order_no, workflow.now(), decision.reason, decision.actor),
+            )
+        else:
+            await self._refuse(Refusal.of(ReviewDenied(self._review.reason)), actor=self._review.actor)
+        return approved
+
+    async def _hold_stock(self, plan: OrderPlan) -> Refusal | None:
+        if all(line.stock_policy == "none" for line in plan.lines):
+            return None
+        now = workflow.now()
+        message = HoldStock(self._order_no, now, now + timedelta(seconds=plan.lock_s))
+        return await durably(OrderActivities.hold_stock, message)
+
+    async def _hold_at_suppliers(self, plan: OrderPlan) -> Refusal | None:
+        needing = [self._lines[line.line_no] for line in plan.lines if line.offers and line.offers[0].lock]
+        if not needing:
+            return None
+        self._locks = SupplierLocks(self._order_no, hold_minutes=-(-plan.lock_s // 60))
+        return await self._locks.lock(needing, {line.line_no: line.sku_id for line in plan.lines})
+
+    async def _record_lock(self, plan: OrderPlan) -> None:
+        now = workflow.now()
+        expires_at = now + timedelta(seconds=plan.lock_s)
+        held = self._locks.held if self._locks else []
+        if self._locks and self._locks.expires_at:
+            expires_at = min(expires_at, self._locks.expires_at)
+        message = RecordLock(self._order_no, now, expires_at, tuple(held))
+        answer = await durably(OrderActivities.record_lock, message)
+        self._expires_at = expires_at
+        self._move(OrderStatus.LOCKED)
+        self._answer = self._answer or answer
+
+    async def _refuse(self, refusal: Refusal, *, actor: str = "system") -> None:
+        """Answer the no, then give back what suppliers may hold."""
+        message = RefuseOrder(self._order_no, workflow.now(), refusal, actor)
+        answer = await durably(OrderActivities.refuse_order, message)
+        self._move(OrderStatus.REJECTED)
+        self._answer = self._answer or answer
+        await self._undo_at_suppliers()
+
+    # --- waiting for the buyer ---------------------------------------------------------------------------------
+
+    async def _wait_for_confirmation(self) -> bool:
+        """Until confirmed, cancelled or expired, whichever comes first. True: issuing has begun."""
+        while True:
+            expires_at = self._expires_at
+            assert expires_at is not None
+            try:
+                await workflow.wait_condition(
+                    lambda: self._wish is not None or self._expires_at != expires_at,
+                    timeout=max(expires_at - workflow.now(), timedelta()),
+                    timeout_summary="the hold expires",
+                )
+            except TimeoutError:
+                pass
+            async with self._mutex:
+                if self._wish is not None:
+                    break
+                if self._expires_at is not None and self._expires_at <= workflow.now():
+                    await self._cancel("expired", "system", expired=True)
+                    return False
+        if self._wish.kind == "cancel":
+            await self._cancel(self._wish.reason, self._wish.actor, expired=False)
+            return False
+        await self._confirm(self._wish.actor)
+        return True
+
+    async def _cancel(self, reason: str, actor: str, *, expired: bool) -> None:
+        """Give everything back: ours in one transaction, then at the suppliers until they have confirmed it."""
+        message = CancelOrder(self._order_no, workflow.now(), reason, expired, actor)
+        await durably(OrderActivities.cancel_order, message)
+        self._move(OrderStatus.CANCELED)
+        refusal = Refusal("canceled", "The order was canceled while it waited.")
+        self._answer = self._answer or PlaceAnswer(refusal=refusal)
+        await self._undo_at_suppliers()
+
+    async def _undo_at_suppliers(self) -> None:
+        self._undoing = True
+        self._show()
+        if self._locks is not None:
+            await self._locks.undo()
+        else:
+            for line in self._lines.values():
+                if line.reserved:
+                    await Release(line.booking, line.reference, reason="order_not_confirmed", sure=True).run()
+        self._undoing = False
+        self._show()
+
+    async def _confirm(self, actor: str) -> None:
+        """On account: the credit line pays, and what will be sent to suppliers is stored in the same transaction."""
+        for line in self._lines.values():
+            if line.offer is None:
+                line.take_offer(line.other_offers()[0])
+        intents = tuple(line.intent() for line in self._lines.values())
+        message = ConfirmOrder(self._order_no, workflow.now(), actor, intents)
+        confirmation = await durably(OrderActivities.confirm_order, message)
+        for line_no, line in self._lines.items():
+            line.status = OrderStatus.REFUNDED if line_no in confirmation.gone else OrderStatus.ISSUING
+        self._move(status_of(line.status for line in self._lines.values()))
+        for line_no in confirmation.gone:
+            if self._lines[line_no].reserved:
+                await self._release_line(self._lines[line_no])
+
+    # --- issuing -----------------------------------------------------------------------------------------------
+
+    async def _issue(self) -> None:
+        """Every line to a definite end, side by side; then, where it was agreed, all or nothing."""
+        undecided = [line for line in self._lines.values() if line.status is OrderStatus.ISSUING]
+        await asyncio.gather(*(line.run() for line in undecided))
+        if self._required_plan().all_or_nothing:
+            await self._all_or_nothing()
+        self._move(status_of(line.status for line in self._lines.values()))
+
+    async def _all_or_nothing(self) -> None:
+        issued = [line for line in self._lines.values() if line.status is OrderStatus.ISSUED]
+        if issued and len(issued) < len(self._lines):
+            await asyncio.gather(*(self._take_back(line) for line in issued))
+
+    async def _take_back(self, line: LineIssuance) -> None:
+        """Another line failed: this one is cancelled at its supplier first, and only then refunded."""
+        answer = await Release(line.booking, line.reference, reason="all_or_nothing", sure=True).cancel()
+        if isinstance(answer, Rejected):
+            await durably(
+                IssuanceActivities.open_exception,
+                OpenException(
+                    exception_id=f"xcp-{self._order_no:019d}-{line.line_no}-keeps",
+                    kind="cannot_take_back",
+                    order_no=self._order_no,
+                    line_no=line.line_no,
+                    supplier_id=line.supplier_id,
+                    at=workflow.now(),
+                    evidence={"reference": line.reference, "supplier_code": answer.code},
+                ),
+            )
+            return
+        message = TakeBackLine(line.booking, workflow.now(), "all_or_nothing", line.cost_minor)
+        await durably(IssuanceActivities.take_back_line, message)
+        line.status = OrderStatus.REFUNDED
+
+    async def _release_line(self, line: LineIssuance) -> None:
+        await Release(line.booking, line.reference, reason="stock_gone", sure=True).run()
+
+    # --- what the world says -----------------------------------------------------------------------------------
+
+    async def placed(self) -> PlaceAnswer:
+        """The first answer: locked, parked or refused."""
+        await workflow.wait_condition(lambda: self._answer is not None)
+        assert self._answer is not None
+        return self._answer
+
+    def may_confirm(self) -> None:
+        """Raises the DomainError that says why confirming is not possible now."""
+        if self._wish is not None and self._wish.kind == "cancel" and self.status is OrderStatus.LOCKED:
+            raise NotInState("confirm", OrderStatus.CANCELED, ("locked", "issuing", "issued"))
+        judge_confirm(self.status)
+
+    async def confirm(self, actor: str, wait_s: float) -> OrderStanding:
+        """Begin issuing, unless it has begun, and wait up to `wait_s` for the outcome."""
+        if judge_confirm(self.status) and self._wish is None:
+            self._wish = _Wish("confirm", actor)
+        await workflow.wait_condition(lambda: self.status is not OrderStatus.LOCKED)
+        if self.status is OrderStatus.CANCELED:
+            judge_confirm(self.status)
+        try:
+            await workflow.wait_condition(
+                lambda: self.status in AT_REST, timeout=timedelta(seconds=wait_s), timeout_summary="confirm answers"
+            )
+        except TimeoutError:
+            pass
+        return self.standing()
+
+    def may_cancel(self) -> None:
+        """Raises the DomainError that says why cancelling is not possible now."""
+        if self._wish is not None and self._wish.kind == "confirm" and self.status is OrderStatus.LOCKED:
+            judge_cancel(OrderStatus.ISSUING)
+        judge_cancel(self.status)
+
+    async def cancel(self, actor: str, reason: str) -> OrderStanding:
+        """Cancel a pending or locked order; a cancelled one gives the same answer again."""
+        self.may_cancel()
+        if judge_cancel(self.status) and self._wish is None:
+            self._wish = _Wish("cancel", actor, reason)
+        await workflow.wait_condition(lambda: self.status not in (OrderStatus.PENDING, OrderStatus.LOCKED))
+        judge_cancel(self.status)
+        return self.standing()
+
+    def ask_to_cancel(self, actor: str, reason: str) -> None:
+        """Cancel if that is still possible; otherwise the order goes on."""
+        if self._wish is None and self.status in (OrderStatus.PENDING, OrderStatus.LOCKED):
+            self._wish = _Wish("cancel", actor, reason)
+
+    def may_extend(self) -> None:
+        """Raises the DomainError that says why extending is not possible now."""
+        judge_extend(self.status)
+
+    async def extend(self, actor: str, by_s: int) -> OrderStanding:
+        """Let the hold run on by `by_s` seconds from now, at suppliers first, up to the ceiling."""
+        async with self._mutex:
+            judge_extend(self.status)
+            if self._wish is None:
+                plan = self._required_plan()
+                lines = list(self._lines.values())
+                assert self._expires_at is not None
+                self._expires_at = await extend_locks(plan, lines, self._expires_at, by_s, actor)
+        return self.standing()
+
+    def may_review(self) -> None:
+        """Raises NotInState unless the order is parked for review."""
+        if self._plan is None or not self._plan.in_review or self.status is not OrderStatus.PENDING:
+            raise NotInState("review", self.status, ("pending",))
+
+    async def review(self, decision: ReviewDecision) -> OrderStanding:
+        """An operator's word on a parked order; the first one counts."""
+        self._review = self._review or decision
+        await workflow.wait_condition(lambda: self.status is not OrderStatus.PENDING)
+        return self.standing()
+
+    def may_decide(self, decision: LineDecision) -> None:
+        """Raises NotInState unless the line waits for an operator's decision."""
+        line = self._lines.get(decision.line_no)
+        if line is None or not line.escalated:
+            raise NotInState("decide", line.status if line else self.status, ("issuing (escalated)",))
+
+    async def decide(self, decision: LineDecision) -> OrderStanding:
+        """An operator's word on an escalated line."""
+        line = self._lines[decision.line_no]
+        line.decide(decision)
+        await workflow.wait_condition(lambda: line.status is not OrderStatus.ISSUING)
+        return self.standing()
+
+    async def supplier_reported(self, report: SupplierReport) -> None:
+        """What a supplier told us unasked."""
+        await workflow.wait_condition(lambda: self._plan is not None or self._answer is not None)
+        line = self._lines.get(report.booking.line_no)
+        if line is not None:
+            await line.report(report)
+
+    def standing(self) -> OrderStanding:
+        """Where the order stands."""
+        return OrderStanding(
+            order_no=self._order_no,
+            status=self.status,
+            lines={line_no: line.status for line_no, line in self._lines.items()},
+            negotiating=tuple(no for no, line in self._lines.items() if line.negotiating_since is not None),
+            hold_expires_at=self._expires_at,
+        )
+
+    # --- small parts -------------------------------------------------------------------------------------------
+
+    def _move(self, status: OrderStatus) -> None:
+        self.status = status
+        for line in self._lines.values():
+            if status in (OrderStatus.LOCKED, OrderStatus.CANCELED, OrderStatus.REJECTED):
+                line.status = status
+        self._show()
+
+    def _show(self) -> None:
+        """Keep the workflow's page in the Temporal UI up to date."""
+        workflow.set_current_details(
+            render_page(
+                self._order_no, self.status, list(self._lines.values()), self._expires_at, undoing=self._undoing
+            )
+        )
+
+    def _required_plan(self) -> OrderPlan:
+        assert self._plan is not None, "the order is open"
+        return self._plan
+
+    def _review_case(self) -> OpenException:
+        return OpenException(
+            exception_id=self._review_id,
+            kind="risk_review",
+            order_no=self._order_no,
+            line_no=0,
+            supplier_id=None,
+            at=workflow.now(),
+            evidence={},
+        )
+
+    @property
+    def _review_id(self) -> str:
+        return f"xcp-{self._order_no:019d}-0-review"
+
+    async def _close_review(self) -> None:
+        decision = self._review
+        resolution: dict[str, object] = {"decision": "canceled"}
+        if decision is not None:
+            resolution = {"decision": "approve" if decision.approve else "deny", "reason": decision.reason}
+        actor = decision.actor if decision else (self._wish.actor if self._wish else "system")
+        message = ResolveException(self._review_id, workflow.now(), actor, resolution)
+        await durably(IssuanceActivities.resolve_exception, message)
+

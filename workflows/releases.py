@@ -1,0 +1,108 @@
+"""Giving a booking back at its supplier, until it is certain that nothing is held or issued there any more."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+
+from activities.issuance import IssuanceActivities
+from activities.order_messages import BookingRef, OpenException, RecordBooking, RecordLoss, ResolveException
+from activities.supplier_messages import CancelAtSupplier
+from activities.suppliers import SupplierActivities
+from domain.issuance import Canceled, CancelAnswer, Confirmed, Held, NotFound, Pending, Rejected
+from workflows.execution import durably, undo_at_supplier
+from workflows.policies import ASK_CEILING_S, QUERY_TIMEOUT_S, UNDO_ALARM
+from workflows.questions import ask
+
+
+class Release:
+    """One booking to be given back. `sure`: a hold or booking is known to exist, so one cancellation settles it.
+
+    Otherwise the request may still be on its way, invisible, or booked twice: only when a question, asked after the
+    supplier's consistency window, finds nothing held or issued, is it certain.
+    """
+
+    def __init__(self, booking: BookingRef, reference: str, *, reason: str, sure: bool, window_s: float = 10.0) -> None:
+        self._booking = booking
+        self._reference = reference
+        self._reason = reason
+        self._sure = sure
+        self._window_s = window_s
+
+    async def cancel(self) -> CancelAnswer:
+        """Cancel until it is known: Canceled, NotFound, or Rejected where the supplier will not."""
+        answer = await self._once()
+        pause_s = self._window_s
+        while not self._sure and not isinstance(answer, Rejected):
+            await workflow.sleep(timedelta(seconds=pause_s), summary="consistency window")
+            seen = await ask(self._booking)
+            if isinstance(seen, Confirmed | Held | Pending):
+                answer = await self._once()
+            elif isinstance(seen, Canceled | NotFound | Rejected):
+                return answer
+            pause_s = min(2 * pause_s, ASK_CEILING_S)
+        return answer
+
+    async def run(self, *, loss_minor: int | None = None) -> None:
+        """Cancel and record how it ended. `loss_minor`: what the supplier is owed if it will not cancel.
+
+        Without a loss, a hold that the supplier will not cancel runs out by itself and needs nobody.
+        """
+        answer = await self.cancel()
+        if isinstance(answer, Canceled | NotFound) or loss_minor is None:
+            await self._record("released")
+            return
+        await durably(
+            IssuanceActivities.record_loss,
+            RecordLoss(self._booking, workflow.now(), loss_minor, f"uncancelled_{self._booking.supplier_id}"),
+        )
+
+    async def _once(self) -> CancelAnswer:
+        """One cancellation, tried for ever; after a while it shows in the operators' queue."""
+        booking = self._booking
+        call = asyncio.create_task(
+            undo_at_supplier(
+                SupplierActivities.cancel_at_supplier,
+                CancelAtSupplier(booking, self._reference, self._reason, QUERY_TIMEOUT_S),
+                supplier_id=booking.supplier_id,
+                summary=f"cancel line {booking.line_no} at {booking.supplier_id}",
+            )
+        )
+        try:
+            await workflow.wait_condition(call.done, timeout=UNDO_ALARM, timeout_summary="compensation overdue")
+        except asyncio.TimeoutError:
+            await self._alarm()
+            answer = await call
+            await self._all_clear(answer)
+        return await call
+
+    async def _alarm(self) -> None:
+        booking = self._booking
+        await durably(
+            IssuanceActivities.open_exception,
+            OpenException(
+                exception_id=self._alarm_id,
+                kind="compensation_overdue",
+                order_no=booking.order_no,
+                line_no=booking.line_no,
+                supplier_id=booking.supplier_id,
+                at=workflow.now(),
+                evidence={"reference": self._reference, "reason": self._reason},
+            ),
+        )
+
+    async def _all_clear(self, answer: CancelAnswer) -> None:
+        resolution = {"decision": "cleared", "answer": answer.kind}
+        await durably(
+            IssuanceActivities.resolve_exception,
+            ResolveException(self._alarm_id, workflow.now(), "system", resolution),
+        )
+
+    @property
+    def _alarm_id(self) -> str:
+        return f"xcp-{self._booking.order_no:019d}-{self._booking.line_no}-undo-{self._booking.attempt}"
+
+    async def _record(self, state: str) -> None:
+        await durably(IssuanceActivities.record_booking, RecordBooking(self._booking, workflow.now(), state))
