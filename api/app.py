@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 import telemetry
-from api import accounts, errors, operations
+from api import accounts, catalog, catalog_edits, errors, inventory, operations, suppliers
 from api.deps import Parts, check_declared, utc_now
 from api.envelope import Envelope
 from api.keys import Keyring
@@ -26,6 +26,10 @@ from storage.database import Database
 
 ROUTERS: tuple[APIRouter, ...] = (
     accounts.router,
+    catalog.router,
+    catalog_edits.router,
+    inventory.router,
+    suppliers.router,
     operations.router,
 )
 """One line per capability."""
