@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import psycopg
 import pytest
 
@@ -22,7 +20,7 @@ QUIET = InspectionTerms(promise_s=10**9)
 
 
 @pytest.fixture
-async def small_world(database: Database, owner_url: str) -> AsyncIterator[Database]:
+async def small_world(database: Database, owner_url: str) -> Database:
     """Four orders: locked, canceled, issued in part, taken back."""
     async with Database(owner_url, pool_max=2) as owner, owner.reading() as cx:
         await world.make_world(cx)
@@ -31,7 +29,7 @@ async def small_world(database: Database, owner_url: str) -> AsyncIterator[Datab
         await world.canceled(cx, CANCELED)
         await world.partly_issued(cx, ISSUED)
         await world.taken_back(cx, TAKEN_BACK)
-    yield database
+    return database
 
 
 async def violations(database: Database, terms: InspectionTerms = QUIET) -> list[Violation]:
@@ -43,6 +41,12 @@ async def test_a_clean_world_gives_no_alarm(small_world: Database) -> None:
     assert await violations(small_world) == []
 
 
+DOUBLED_REFUND = f"""
+INSERT INTO receivable_flows
+    (key, distributor_id, order_no, line_no, kind, amount_minor, currency, business_at, booked_at)
+SELECT key || '/again', distributor_id, order_no, line_no, kind, amount_minor, currency, business_at, booked_at
+FROM receivable_flows WHERE key = '{ISSUED}/2/refunded'"""
+
 PLANTED: list[tuple[str, str]] = [
     ("flows_as_settlement_table", f"DELETE FROM receivable_flows WHERE key = '{ISSUED}/2/refunded'"),
     ("transfer_has_flow", f"DELETE FROM receivable_flows WHERE key = '{ISSUED}/2/refunded'"),
@@ -50,18 +54,8 @@ PLANTED: list[tuple[str, str]] = [
     ("flows_as_settlement_table", f"UPDATE payable_flows SET amount_minor = 1 WHERE key = '{ISSUED}/1/issued'"),
     ("flow_has_transfer", f"UPDATE payable_flows SET amount_minor = 1 WHERE key = '{ISSUED}/1/issued'"),
     ("flows_as_settlement_table", f"UPDATE payable_flows SET business_at = now() WHERE key = '{ISSUED}/1/issued'"),
-    (
-        "flows_as_settlement_table",
-        "INSERT INTO receivable_flows (key, distributor_id, order_no, line_no, kind, amount_minor, currency, business_at, "
-        "booked_at) SELECT key || '/again', distributor_id, order_no, line_no, kind, amount_minor, currency, business_at, "
-        f"booked_at FROM receivable_flows WHERE key = '{ISSUED}/2/refunded'",
-    ),
-    (
-        "refunded_within_paid",
-        "INSERT INTO receivable_flows (key, distributor_id, order_no, line_no, kind, amount_minor, currency, business_at, "
-        "booked_at) SELECT key || '/again', distributor_id, order_no, line_no, kind, amount_minor, currency, business_at, "
-        f"booked_at FROM receivable_flows WHERE key = '{ISSUED}/2/refunded'",
-    ),
+    ("flows_as_settlement_table", DOUBLED_REFUND),
+    ("refunded_within_paid", DOUBLED_REFUND),
     (
         "flow_of_known_line",
         "INSERT INTO payable_flows (key, supplier_id, order_no, line_no, kind, amount_minor, currency, business_at, "
@@ -133,7 +127,8 @@ async def test_an_order_past_its_promise_is_found_until_an_operator_has_it(small
 
     async with small_world.transaction() as cx:
         await cx.execute(
-            "INSERT INTO order_exceptions (id, kind, order_no, evidence, opened_at) VALUES ('e', 'late', %s, '{}', now())",
+            "INSERT INTO order_exceptions (id, kind, order_no, evidence, opened_at) "
+            "VALUES ('e', 'late', %s, '{}', now())",
             (LOCKED,),
         )
     assert "promise_kept" not in names(await violations(small_world, InspectionTerms(promise_s=60)))
@@ -161,7 +156,7 @@ async def test_a_recorded_loss_is_no_violation(small_world: Database, owner_url:
     assert "funds_ahead" in names(await violations(small_world))
 
     async with small_world.transaction() as cx:
-        facts = [order async for order in order_facts(cx) if order.order_no == TAKEN_BACK][0].lines[0]
+        facts = {order.order_no: order async for order in order_facts(cx)}[TAKEN_BACK].lines[0]
         await insert_flows(cx, transfers=[loss_of(facts, "kept_ticket", world.COST * world.QUANTITY, world.START)])
     assert "funds_ahead" not in names(await violations(small_world))
 

@@ -31,8 +31,8 @@ INSERT INTO credit_lines (distributor_id, currency, limit_minor) VALUES ('house'
 INSERT INTO suppliers (id, name, base_url, api_token, callback_secret, created_at)
     VALUES ('east', 'East', 'http://east.example', 't', 's', now());
 INSERT INTO categories (id, name, kind) VALUES ('cat', 'Tickets', 'ticket');
-INSERT INTO products (id, category_id, kind, title, status, time_zone, attributes, terms, images, created_at, updated_at)
-    VALUES ('prd', 'cat', 'ticket', 'Tower', 'on_shelf', 'UTC', '[]', '{}', '[]', now(), now());
+INSERT INTO products (id, category_id, kind, title, status, time_zone, attributes, terms, images,
+    created_at, updated_at) VALUES ('prd', 'cat', 'ticket', 'Tower', 'on_shelf', 'UTC', '[]', '{}', '[]', now(), now());
 INSERT INTO skus (id, product_id, title, attributes, updated_at) VALUES ('sku', 'prd', 'Adult', '[]', now());
 INSERT INTO offers (id, sku_id, supplier_id, supplier_product_id, option_id, unit_id, cost_minor, currency)
     VALUES ('offer', 'sku', 'east', 'p', 'o', 'u', 4200, 'CNY');
@@ -43,7 +43,7 @@ INSERT INTO stock_movements (key, sku_id, kind, quantity, at) VALUES ('receipt',
 
 
 async def make_world(owner: Connection) -> None:
-    """A distributor with credit, a supplier with an offer, and a hundred of one variant. `owner`: a connection as such."""
+    """A distributor with credit, a supplier with an offer, a hundred of one variant. `owner`: connected as such."""
     await owner.execute(_WORLD)
 
 
