@@ -65,9 +65,6 @@ LIFECYCLE: Machine[ProductStatus, ProductEvent] = Machine(
     },
 )
 
-OPERATOR_ONLY: frozenset[ProductEvent] = frozenset({_E.APPROVE, _E.REJECT, _E.FREEZE, _E.UNFREEZE})
-"""Events that a merchant's own import may never cause."""
-
 
 class ProductNotFound(DomainError):
     """Nothing of this id is offered to this caller."""

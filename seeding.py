@@ -1,0 +1,277 @@
+"""Sample data for a new installation: people, keys, suppliers, catalogues, some stock. Running it again adds nothing.
+
+What exists is left as people have changed it, but for the addresses of the simulated suppliers: they follow its port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import structlog
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from activities.catalog_messages import CatalogSync
+from api.account_views import first_grants
+from domain.access import AccountExists, Role
+from domain.catalog import ProductEvent, ProductStatus
+from domain.imports import parse_product
+from domain.supplier_catalog import TICKETS, derived_id
+from seed_keys import ensure_keys
+from settings import Settings
+from storage import accounts, catalog_reading, catalog_writing, stock, supplier_contracts
+from storage.accounts import DistributorRow, OperatorRow
+from storage.catalog_imports import create_imported
+from storage.catalog_reading import ProductQuery, Visibility
+from storage.database import Connection, Database
+from storage.stock import Movement
+from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
+
+ACTOR = "service/seed"
+DOCUMENTS = Path(__file__).with_name("seeds")
+CURRENCY, TIME_ZONE = "CNY", "Asia/Shanghai"
+SYNC_TIMEOUT = timedelta(seconds=120)
+CALLBACK_PATH = "/v1/callbacks/suppliers/{supplier_id}"
+
+DISTRIBUTORS: Mapping[str, tuple[str, int]] = {
+    "house": ("Tessera Direct", 500_000_000),
+    "meridian": ("Meridian Travel", 100_000_000),
+    "harbour": ("Harbour Tickets", 20_000_000),
+}
+"""Name and credit limit in fen."""
+
+CONTRACTS: Mapping[str, dict[str, Any]] = {
+    "northgate": {
+        "name": "Northgate Museums",
+        "unique_references": True,
+        # Slow and late, but true to its word: long time-outs, and money back if it never answers.
+        "lock_timeout_s": 5.0,
+        "issue_timeout_s": 15.0,
+        "first_interval_s": 2.0,
+        "deadline_policy": "cancel_and_refund",
+    },
+    "cineplex": {
+        "name": "Cineplex Nine",
+        # It does not deduplicate: the same reference may book twice, so nothing is ever sent again.
+        "unique_references": False,
+        "first_interval_s": 1.0,
+        "growth": 1.5,
+        "ceiling_s": 60.0,
+    },
+    "grandstand": {
+        "name": "Grandstand Arena",
+        "unique_references": True,
+        # It forgets and contradicts itself: asked often, and a person decides soon.
+        "consistency_window_s": 5.0,
+        "first_interval_s": 0.5,
+        "growth": 1.5,
+        "ceiling_s": 30.0,
+        "deadline_s": 600.0,
+        "deadline_policy": "escalate",
+    },
+}
+
+OWN_QUOTA: Mapping[tuple[str, str, str], int] = {
+    ("NG-BRONZE", "DEFAULT", "adult"): 5_000,
+    ("NG-BRONZE", "DEFAULT", "child"): 2_000,
+    ("CX-OPERA", "DEFAULT", "hall1-stalls"): 400,
+}
+"""(reference, option, unit) and units bought in advance: sold from our stock, without a hold at the supplier."""
+
+RISK_RULES: tuple[tuple[str, str, str, int, int, str], ...] = (
+    ("rsk_amount_ceiling", "amount", "order", 5_000_000, 3600, "review"),
+    ("rsk_buyer_velocity", "velocity", "buyer", 200, 3600, "deny"),
+)
+"""id, kind, subject, threshold (fen, or orders per window), window in seconds, outcome."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SeedReport:
+    """What is there now. `synced` has each supplier's report, or why there is none; ids are ours."""
+
+    keys_file: Path
+    operators: tuple[str, ...]
+    distributors: tuple[str, ...]
+    suppliers: tuple[str, ...]
+    synced: dict[str, Any] = field(default_factory=dict)
+    tickets_on_shelf: tuple[str, ...] = ()
+    drafts: tuple[str, ...] = ()
+    own_quota: tuple[str, ...] = ()
+
+
+async def run(settings: Settings) -> SeedReport:
+    """Make what is missing. Needs the schema and the API's address of the database; catalogues need a worker."""
+    url = settings.api_database_url or settings.database_url
+    if url is None:
+        raise RuntimeError("no address of PostgreSQL is known: set TESSERA_API_DATABASE_URL")
+    async with Database(url, pool_max=4) as database:
+        operators, distributors = await _accounts(database)
+        keys_file = await ensure_keys(database, settings, operators, distributors)
+        await _risk_rules(database)
+        await _suppliers(database, settings)
+        await _callbacks(database, settings)
+        synced = await _catalogues(settings)
+        drafts = await _documents(database)
+        quota = await _own_quota(database)
+        on_shelf = await _put_tickets_on_shelf(database)
+    report = SeedReport(keys_file, operators, distributors, tuple(CONTRACTS), synced, on_shelf, drafts, quota)
+    log.info("seed.finished", tickets=len(on_shelf), drafts=len(drafts), suppliers=len(CONTRACTS))
+    return report
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _accounts(database: Database) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """One operator per role, and the distributors with their credit lines."""
+    operators = {f"opr_{role}": role for role in Role}
+    for operator_id, role in operators.items():
+        row = OperatorRow(id=operator_id, name=role.title(), role=role, created_at=_now())
+        try:
+            async with database.transaction() as cx:
+                await accounts.add_operator(cx, row)
+        except AccountExists:
+            pass
+    for distributor_id, (name, limit_minor) in DISTRIBUTORS.items():
+        distributor = DistributorRow(
+            id=distributor_id, name=name, currency=CURRENCY, time_zone=TIME_ZONE, created_at=_now()
+        )
+        try:
+            async with database.transaction() as cx:
+                await accounts.add_distributor(
+                    cx,
+                    distributor,
+                    limit_minor=limit_minor,
+                    prepaid_minor=0,
+                    grants=first_grants(distributor_id, _now()),
+                )
+        except AccountExists:
+            pass
+    return tuple(operators), tuple(DISTRIBUTORS)
+
+
+async def _risk_rules(database: Database) -> None:
+    async with database.transaction() as cx:
+        for rule in RISK_RULES:
+            await cx.execute(
+                "INSERT INTO risk_rules (id, kind, subject, threshold, window_s, outcome) "
+                "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
+                rule,
+            )
+
+
+def _simulator(settings: Settings) -> str:
+    return f"http://{settings.simulator_host}:{settings.simulator_port}"
+
+
+async def _suppliers(database: Database, settings: Settings) -> None:
+    """The simulator's three suppliers. Of those that exist only the address follows the simulator."""
+    async with database.transaction() as cx:
+        known = {row.id for row in await supplier_contracts.list_suppliers(cx)}
+        for supplier_id, terms in CONTRACTS.items():
+            address = {"base_url": f"{_simulator(settings)}/{supplier_id}/octo", "api_token": f"{supplier_id}-token"}
+            secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
+            contract = address if supplier_id in known else {**terms, **address, "callback_secret": secret}
+            await supplier_contracts.put_supplier(cx, supplier_id, contract, actor=ACTOR, now=_now())
+
+
+async def _callbacks(database: Database, settings: Settings) -> None:
+    """Tell the simulator where to call back; without it answers come by asking, only later."""
+    async with database.reading() as cx:
+        rows = {row.id: row for row in await supplier_contracts.list_suppliers(cx)}
+    async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
+        for supplier_id in CONTRACTS:
+            url = settings.api_url + CALLBACK_PATH.format(supplier_id=supplier_id)
+            body = {"url": url, "secret": rows[supplier_id].callback_secret}
+            try:
+                answer = await client.put(f"{_simulator(settings)}/control/{supplier_id}/callbacks", json=body)
+                answer.raise_for_status()
+            except httpx2.HTTPError as error:
+                log.warning("seed.callbacks_not_set", supplier_id=supplier_id, reason=str(error))
+
+
+async def _catalogues(settings: Settings) -> dict[str, Any]:
+    """Each supplier's catalogue by its workflow, as in life; what did not finish in time goes on by itself."""
+    if settings.temporal_address is None:
+        return {supplier_id: "no Temporal" for supplier_id in CONTRACTS}
+    client = await Client.connect(
+        settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
+    )
+    reports: dict[str, Any] = {}
+    # One after another: suppliers that sell the same product find each other's.
+    for supplier_id in CONTRACTS:
+        handle = await client.start_workflow(
+            CatalogSyncWorkflow.run,
+            CatalogSync(supplier_id),
+            id=catalog_workflow_id(supplier_id),
+            task_queue=CATALOG_TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"Catalogue of {supplier_id}",
+        )
+        try:
+            async with asyncio.timeout(SYNC_TIMEOUT.total_seconds()):
+                reports[supplier_id] = asdict(await handle.result())
+        except (TimeoutError, WorkflowFailureError) as error:
+            log.warning("seed.catalogue_not_synced", supplier_id=supplier_id, reason=str(error))
+            reports[supplier_id] = "not finished: does a worker run?"
+    return reports
+
+
+async def _documents(database: Database) -> tuple[str, ...]:
+    """Our own documents as a merchant would send them: drafts, under ids that follow from their file's name."""
+    drafts = []
+    for path in sorted(DOCUMENTS.glob("*.json")):
+        product = parse_product(await asyncio.to_thread(path.read_bytes))
+        async with database.transaction() as cx:
+            product_id = derived_id("prd", "seed", path.stem)
+            drafts.append(await create_imported(cx, product, product_id=product_id, actor=ACTOR, now=_now()))
+    return tuple(drafts)
+
+
+async def _own_quota(database: Database) -> tuple[str, ...]:
+    """Variants sold from our own stock. The receipt's key says whether this was done before."""
+    done = []
+    for names, units in OWN_QUOTA.items():
+        sku_id = derived_id("sku", *names)
+        async with database.transaction() as cx:
+            if await _exists(cx, "SELECT 1 FROM skus WHERE id = %s", sku_id):
+                done.append(sku_id)
+                if not await _exists(cx, "SELECT 1 FROM stock_movements WHERE key = %s", f"seed/{sku_id}"):
+                    await catalog_writing.set_stock_policy(
+                        cx, sku_id, "hold", lock_at_supplier=False, actor=ACTOR, now=_now()
+                    )
+                    movement = Movement(f"seed/{sku_id}", sku_id, "received", units, reason="bought in advance")
+                    await stock.apply_movement(cx, movement, actor=ACTOR, now=_now())
+    return tuple(done)
+
+
+async def _exists(cx: Connection, query: str, value: str) -> bool:
+    cursor = await cx.execute(query.encode(), (value,))
+    return await cursor.fetchone() is not None
+
+
+async def _put_tickets_on_shelf(database: Database) -> tuple[str, ...]:
+    """Approved tickets with an offer go on the shelf; what a person took off stays off. Returns what is there."""
+    everything = Visibility()
+    async with database.transaction() as cx:
+        approved = ProductQuery(status=ProductStatus.APPROVED, kind=TICKETS)
+        for product in await catalog_reading.list_products(cx, approved, everything, after=None, limit=1000):
+            if any(offer.active for sku in product.skus for offer in sku.offers):
+                await catalog_writing.move_product(
+                    cx, product.row["id"], ProductEvent.PUT_ON_SHELF, actor=ACTOR, now=_now(), reason="sample data"
+                )
+        on_shelf = ProductQuery(status=ProductStatus.ON_SHELF, kind=TICKETS)
+        found = await catalog_reading.list_products(cx, on_shelf, everything, after=None, limit=1000)
+    return tuple(product.row["id"] for product in found)
