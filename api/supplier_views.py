@@ -60,6 +60,32 @@ class SupplierCreate(Input):
         }
 
 
+class SupplierEdit(Input):
+    """What is given is set, the rest stays. Protocol, currency and time zone are for good: bookings rest on them."""
+
+    name: Name | None = None
+    base_url: str | None = Field(None, pattern=r"^https?://[^\s]+$", max_length=2000)
+    api_token: Secret | None = None
+    callback_secret: Secret | None = None
+    unique_references: bool | None = None
+    consistency_window_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = None
+    first_interval_s: Seconds | None = None
+    growth: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] | None = None
+    ceiling_s: Seconds | None = Field(None, examples=[60.0])
+    deadline_s: Seconds | None = None
+    deadline_policy: DeadlinePolicy | None = None
+    lock_timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] | None = None
+    issue_timeout_s: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)] | None = None
+    active: bool | None = None
+
+    def contract(self) -> dict[str, Any]:
+        """The terms that are given, as the row has them."""
+        given = self.model_dump(exclude_none=True)
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()
+        }
+
+
 class SupplierView(View):
     """A contract, without token and secret."""
 

@@ -21,6 +21,7 @@ from api.supplier_views import (
     BreakerView,
     ScorecardView,
     SupplierCreate,
+    SupplierEdit,
     SuppliersView,
     SupplierView,
     SyncView,
@@ -46,7 +47,7 @@ class SupplierExists(DomainError):
     code = "supplier_exists"
 
     def __init__(self, supplier_id: str) -> None:
-        super().__init__(f"{supplier_id} exists already: change it with PUT.")
+        super().__init__(f"{supplier_id} exists already: change it with PATCH.")
 
 
 class SyncNotFound(DomainError):
@@ -95,6 +96,22 @@ async def list_suppliers(
 async def read_supplier(supplier_id: SupplierId, _: Reader, database: DatabaseDep) -> SupplierView:
     """The contract, without its token."""
     async with database.reading() as connection:
+        return SupplierView.of(await supplier_contracts.get_supplier(connection, supplier_id))
+
+
+@router.patch(
+    "/v1/suppliers/{supplier_id}",
+    response_model=SupplierView,
+    responses=problems(401, 403, 404, 413, 415, codes=["supplier_not_found"]),
+    summary="Change a supplier's contract",
+)
+async def edit_supplier(
+    supplier_id: SupplierId, body: SupplierEdit, caller: Writer, database: DatabaseDep, now: NowDep
+) -> SupplierView:
+    """Sets the terms that are given; the next call to the supplier goes by them."""
+    async with database.transaction() as connection:
+        await supplier_contracts.get_supplier(connection, supplier_id)
+        await supplier_contracts.put_supplier(connection, supplier_id, body.contract(), actor=caller.ref, now=now)
         return SupplierView.of(await supplier_contracts.get_supplier(connection, supplier_id))
 
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
-from domain.catalog import Price, ProductFacts, ProductNotFound, ProductStatus, SkuFacts, Snapshot
+from domain.catalog import Price, ProductNotFound, ProductStatus
 from storage.catalog import OfferRow
 from storage.database import Connection
 
 MAX_SESSIONS = 2000
-_FACTS = ("title", "description", "kind", "category_id", "brand_id", "time_zone", "attributes", "terms", "images")
 Row = dict[str, Any]
 
 
@@ -49,10 +46,6 @@ class SkuDetail:
     offers: tuple[OfferRow, ...]
     available: int | None
 
-    @property
-    def facts(self) -> SkuFacts:
-        return SkuFacts(self.row["id"], self.row["title"], self.row["attributes"], self.row["event_at"])
-
 
 @dataclass(frozen=True, slots=True)
 class ProductDetail:
@@ -61,10 +54,6 @@ class ProductDetail:
     row: Row
     category_path: tuple[str, ...]
     skus: tuple[SkuDetail, ...] = field(default_factory=tuple)
-
-    @property
-    def facts(self) -> ProductFacts:
-        return ProductFacts(self.row["id"], *(self.row[name] for name in _FACTS))
 
 
 _VISIBLE = """
@@ -220,11 +209,3 @@ async def read_log(cx: Connection, subjects: Sequence[str], *, before: int | Non
         (list(subjects), before, before, limit),
     )
     return list(await cursor.fetchall())
-
-
-async def keep_snapshot(cx: Connection, snapshot: Snapshot, now: datetime) -> None:
-    """Each content once, however many orders point at it."""
-    await cx.execute(
-        "INSERT INTO snapshots (id, body, created_at) VALUES (%s, %s, %s) ON CONFLICT (id) DO NOTHING",
-        (snapshot.id, Jsonb(snapshot.body), now),
-    )

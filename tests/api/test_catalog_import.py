@@ -195,6 +195,8 @@ async def test_a_supplier_is_shown_without_its_secrets_and_its_breaker_can_be_fo
     assert created.status_code == 201 and "secret" not in created.text
     assert (await api.post("/v1/suppliers", json=body, headers=operator.once())).json()["code"] == "supplier_exists"
     path = f"/v1/suppliers/{supplier_id}"
+    edited = await api.patch(path, json={"ceiling_s": 60, "api_token": "tok-next"}, headers=operator.headers)
+    assert edited.json()["ceiling_s"] == 60 and "tok-next" not in edited.text
     forced = await api.put(
         f"{path}/breaker", json={"state": "forced_open", "reason": "maintenance"}, headers=operator.headers
     )
