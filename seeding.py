@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,17 @@ from typing import Any
 
 import httpx2
 import structlog
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    WorkflowFailureError,
+)
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 
@@ -40,6 +51,7 @@ ACTOR = "service/seed"
 DOCUMENTS = Path(__file__).with_name("seeds")
 CURRENCY, TIME_ZONE = "CNY", "Asia/Shanghai"
 SYNC_TIMEOUT = timedelta(seconds=120)
+SYNC_EVERY = timedelta(hours=1)
 CALLBACK_PATH = "/v1/callbacks/suppliers/{supplier_id}"
 
 DISTRIBUTORS: Mapping[str, tuple[str, int]] = {
@@ -226,7 +238,26 @@ async def _catalogues(settings: Settings) -> dict[str, Any]:
         except (TimeoutError, WorkflowFailureError) as error:
             log.warning("seed.catalogue_not_synced", supplier_id=supplier_id, reason=str(error))
             reports[supplier_id] = "not finished: does a worker run?"
+        await _schedule(client, supplier_id)
     return reports
+
+
+async def _schedule(client: Client, supplier_id: str) -> None:
+    """From now on by itself; a schedule that exists stays as people have set it. A sync beside another is harmless."""
+    sync = ScheduleActionStartWorkflow(
+        CatalogSyncWorkflow.run,
+        CatalogSync(supplier_id),
+        id=catalog_workflow_id(supplier_id),
+        task_queue=CATALOG_TASK_QUEUE,
+        static_summary=f"Catalogue of {supplier_id}",
+    )
+    schedule = Schedule(
+        action=sync,
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=SYNC_EVERY)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+    )
+    with contextlib.suppress(ScheduleAlreadyRunningError):
+        await client.create_schedule(catalog_workflow_id(supplier_id), schedule)
 
 
 async def _documents(database: Database) -> tuple[str, ...]:
