@@ -44,8 +44,22 @@ def up(
 
     settings = _settings(data_dir)
     options = StackOptions(apis=api, workers=worker, simulators=tuple(SIMULATORS) if simulators else ())
-    stack = Stack(settings, options, report=_say)
+    seeds = simulators and api > 0 and worker > 0
+    stack = Stack(settings, options, report=_say, seed=_seed if seeds else None)
     _end(asyncio.run(_run_until_stopped(stack)))
+
+
+async def _seed(settings: Settings) -> None:
+    import seeding
+
+    report = await seeding.run(settings)
+    _say(f"sample data: {len(report.tickets_on_shelf)} tickets on the shelf; keys of everybody in {report.keys_file}")
+
+
+@app.command()
+def seed(data_dir: DataDir = None) -> None:
+    """Makes the sample data: accounts with keys, the simulated suppliers and their catalogues. Repeatable."""
+    run_to_end(_seed(_running(data_dir)))
 
 
 @app.command()
@@ -90,7 +104,7 @@ def worker(data_dir: DataDir = None) -> None:
     """Runs a Temporal worker in this process until SIGTERM; run more of them to scale."""
     from worker import run_worker
 
-    asyncio.run(run_worker(_running(data_dir)))
+    run_to_end(run_worker(_running(data_dir)))
 
 
 @app.command()

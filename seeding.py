@@ -217,7 +217,7 @@ async def _callbacks(database: Database, settings: Settings) -> None:
 async def _catalogues(settings: Settings) -> dict[str, Any]:
     """Each supplier's catalogue by its workflow, as in life; what did not finish in time goes on by itself."""
     if settings.temporal_address is None:
-        return {supplier_id: "no Temporal" for supplier_id in CONTRACTS}
+        return dict.fromkeys(CONTRACTS, "no Temporal")
     client = await Client.connect(
         settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
     )

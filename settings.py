@@ -40,6 +40,7 @@ class Settings(BaseSettings):
 
     worker_metrics_port: int | None = None
     worker_activities: int = Field(100, ge=1, description="Concurrent activities (and local ones) per worker.")
+    worker_cached_workflows: int = Field(2000, ge=0, description="Workflows kept in memory per worker.")
     worker_sandboxed: bool = Field(False, description="Run workflows in the sandbox: on in tests, off for speed.")
 
     pepper: SecretStr = Field(SecretStr("development-pepper"), description="Keys the HMAC of API keys' secrets.")
@@ -50,5 +51,6 @@ class Settings(BaseSettings):
 
     lock_s: int = Field(900, ge=1, description="How long a locked order is held.")
     lock_ceiling_s: int = Field(3600, ge=1, description="How far a hold may be extended, from when it was locked.")
+    review_s: int = Field(86_400, ge=1, description="How long a parked order waits for an operator's review.")
     confirm_wait_s: float = Field(2.0, ge=0, le=30, description="How long confirm waits by default.")
     promise_s: int = Field(3600, ge=1, description="Promise for tickets: by then issued, refunded or with an operator.")

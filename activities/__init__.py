@@ -1,1 +1,1 @@
-"""Touch the world once, safe to run twice: classes whose fields are what they need, whose methods are the activities."""
+"""Touch the world once, safe to run twice: classes whose fields are what they need and whose methods are activities."""

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from activities.order_messages import LinePlan, Opened, OpenOrder, OrderPlan
+from activities.order_messages import LinePlan, Opened, OpenOrder, OrderPlan, PlannedLine, PlannedOrder
 from activities.order_plans import OrderTimings, answer_facts, lock_s_of, offers_of, read_plan
 from activities.order_writes import save
 from domain.access import Action, Grant, Resource, ResourceKind, permits
-from domain.catalog import NotOnSale, Price, ProductFacts, ProductNotFound, ProductStatus, SkuFacts, price_at, snapshot_of
+from domain.catalog import (
+    NotOnSale,
+    Price,
+    ProductFacts,
+    ProductNotFound,
+    ProductStatus,
+    SkuFacts,
+    price_at,
+    snapshot_of,
+)
 from domain.categories import CATEGORIES, OrderedLine
 from domain.errors import DomainError, Refusal
 from domain.money import CurrencyMismatch, Money
@@ -20,15 +29,17 @@ from domain.placing import (
     BuyerBlocked,
     CreditExceeded,
     DistributorBlocked,
+    InsufficientStock,
     NoSupplier,
     NotPermitted,
     PriceChanged,
     RiskDenied,
     RiskFacts,
     RiskRule,
+    demand_per_sku,
     judge_risk,
 )
-from storage import order_admission, order_claims, order_credit, order_writing
+from storage import order_admission, order_claims, order_credit, order_stock, order_writing
 from storage.database import Connection
 from storage.order_admission import NewLine, Wish
 
@@ -62,6 +73,37 @@ async def admit(cx: Connection, message: OpenOrder, timings: OrderTimings) -> Op
         await _park(cx, wish, message.at)
     plans = tuple(line.plan for line in lines)
     return Opened(plan=_new_plan(wish, plans, timings, in_review=verdict == "review"))
+
+
+async def plan_wish(cx: Connection, distributor_id: str, request: dict[str, Any], now: datetime) -> PlannedOrder:
+    """The same checks for a wish that nobody has claimed; raises the DomainError that placing would refuse with.
+
+    Reads only: what is free now may be gone when the order is placed.
+    """
+    wish = await order_admission.imagine_wish(cx, distributor_id, request)
+    lines = await _judge_lines(cx, wish, now)
+    verdict = await _judge_risk(cx, wish, lines, now)
+    currency, total = request["currency"], _total(lines)
+    free = await order_credit.free(cx, distributor_id)
+    if total > free:
+        raise CreditExceeded(Money(total, currency), Money(free, currency))
+    wanted = demand_per_sku([(e.new.sku_id, e.new.quantity) for e in lines if e.plan.stock_policy != "none"])
+    short = await order_stock.shortage(cx, wanted)
+    if short:
+        raise InsufficientStock(short)
+    planned = tuple(
+        PlannedLine(
+            line_no=each.new.line_no,
+            sku_id=each.new.sku_id,
+            quantity=each.new.quantity,
+            unit_price_minor=each.new.unit_price_minor,
+            holds_stock=each.plan.stock_policy in ("hold", "at_place"),
+            holds_at_supplier=each.plan.offers[0].lock,
+        )
+        for each in lines
+    )
+    lock_s = min(offer.lock_s for each in lines for offer in each.plan.offers[:1])
+    return PlannedOrder(currency, total, free, lock_s, verdict == "review", planned)
 
 
 async def _as_it_stands(cx: Connection, wish: Wish, timings: OrderTimings) -> Opened:
@@ -130,7 +172,8 @@ async def _judge_line(
         raise NoSupplier(sku_id)
     starts_at = await _starts_at(cx, row, asked)
     category.validate(await _ordered_line(cx, wish, row, asked, starts_at), now)
-    shot = snapshot_of(_product_facts(row), SkuFacts(sku_id, row["sku_title"], row["sku_attributes"], row["event_at"]), price)
+    sku = SkuFacts(sku_id, row["sku_title"], row["sku_attributes"], row["event_at"])
+    shot = snapshot_of(_product_facts(row), sku, price)
     new = NewLine(
         line_no=number,
         sku_id=sku_id,

@@ -17,9 +17,8 @@ from activities.order_messages import (
 )
 from activities.order_writes import facts_of, order_under_lock, save
 from domain.issuance import IssuedTicket
-from domain.ledger import MARGIN, Transfer, loss
 from domain.orders import OrderStatus
-from domain.settlement import flow_at_issue, flow_at_refund, flow_at_supplier_refund
+from domain.settlement import flow_at_issue, flow_at_refund, flow_at_supplier_refund, loss_of
 from storage import bookings, order_credit, order_exceptions, order_stock
 from storage.bookings import Intent
 from storage.database import Connection, Database
@@ -44,7 +43,8 @@ class IssuanceActivities:
             if line.status is not OrderStatus.ISSUING:
                 return
             await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "confirmed", at=message.at)
-            await bookings.insert_tickets(cx, booking.order_no, booking.line_no, await _tickets(cx, message), at=message.at)
+            tickets = await _tickets(cx, message)
+            await bookings.insert_tickets(cx, booking.order_no, booking.line_no, tickets, at=message.at)
             order.issue_line(
                 booking.line_no, message.at, supplier_id=booking.supplier_id, cost_minor=message.cost_minor
             )
@@ -170,14 +170,7 @@ class IssuanceActivities:
             line.issued_at, line.supplier_id, line.cost_minor = message.at, booking.supplier_id, message.cost_minor
             await save(cx, order, actor="system", at=message.at)
             facts = facts_of(order, line)
-            written_off = Transfer(
-                key=f"{booking.order_no}/{booking.line_no}/lost",
-                debit=loss(message.reason),
-                credit=MARGIN,
-                amount_minor=message.cost_minor,
-                currency=order.currency,
-                business_at=message.at,
-            )
+            written_off = loss_of(facts, message.reason, message.cost_minor, message.at)
             await insert_flows(
                 cx,
                 payables=[flow_at_issue(facts, booking.supplier_id, message.cost_minor, message.at)],

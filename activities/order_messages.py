@@ -16,7 +16,7 @@ from domain.orders import OrderStatus
 
 @dataclass(frozen=True, slots=True)
 class OfferTerms:
-    """One way to buy a line: `cost_minor` per unit; time-outs in seconds; `lock`: held at the supplier before payment."""
+    """One way to buy a line: `cost_minor` per unit, time-outs in seconds; `lock`: held at the supplier before payment."""
 
     offer_id: str
     supplier_id: str
@@ -339,3 +339,27 @@ class RecordLoss:
     at: datetime
     cost_minor: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLine:
+    """What a line would hold; the price in minor units."""
+
+    line_no: int
+    sku_id: str
+    quantity: int
+    unit_price_minor: int
+    holds_stock: bool
+    holds_at_supplier: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOrder:
+    """A dry run of placing. `credit_free_minor` is what the credit line has free before it."""
+
+    currency: str
+    total_minor: int
+    credit_free_minor: int
+    lock_s: int
+    review: bool
+    lines: tuple[PlannedLine, ...]

@@ -1,4 +1,4 @@
-"""What the order's activities share: one order under lock in one transaction, written with its log, flows and events."""
+"""What the order's activities share: one order under lock in one transaction, written with its log and events."""
 
 from __future__ import annotations
 

@@ -185,7 +185,9 @@ class OrderActivities:
             return Opened(plan=await read_plan(cx, order_no, self._timings))
 
 
-async def _fail_gone(cx: Connection, order: Order, gone: list[int], message: ConfirmOrder) -> list[ReceivableFlow | None]:
+async def _fail_gone(
+    cx: Connection, order: Order, gone: list[int], message: ConfirmOrder
+) -> list[ReceivableFlow | None]:
     flows: list[ReceivableFlow | None] = []
     for line_no in gone:
         line = order.line(line_no)

@@ -1,4 +1,4 @@
-"""From a supplier's id to the adapter that speaks to it. Contracts are read again when they are older than a few seconds."""
+"""From a supplier's id to the adapter that speaks to it. Contracts are read again after a few seconds."""
 
 from __future__ import annotations
 

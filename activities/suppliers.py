@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.order_messages import BookingRef, Negotiation
 from activities.supplier_directory import Directory
 from activities.supplier_messages import CallSupplier, CancelAtSupplier, ExtendAtSupplier, NotReached, ReserveAtSupplier
-from adapters.suppliers import BookingRequest, NotSent, Supplier
+from adapters.suppliers import BookingRequest, NotSent
 from domain.issuance import (
     Answer,
     CancelAnswer,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -17,19 +18,35 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 import telemetry
-from api import accounts, catalog, catalog_edits, errors, inventory, operations, suppliers
+from api import (
+    accounts,
+    catalog,
+    catalog_edits,
+    errors,
+    exceptions,
+    inventory,
+    operations,
+    orders,
+    supplier_callbacks,
+    suppliers,
+)
+from api.callback_handover import keep_sweeping
 from api.deps import Parts, check_declared, utc_now
 from api.envelope import Envelope
 from api.keys import Keyring
 from settings import Settings
 from storage.database import Database
+from storage.ids import LeasedIds
 
 ROUTERS: tuple[APIRouter, ...] = (
+    orders.router,
+    exceptions.router,
     accounts.router,
     catalog.router,
     catalog_edits.router,
     inventory.router,
     suppliers.router,
+    supplier_callbacks.router,
     operations.router,
 )
 """One line per capability."""
@@ -86,7 +103,8 @@ def create_app(
         redirect_slashes=False,
     )
     keyring = Keyring(database, settings.pepper.get_secret_value(), clock)
-    app.state.parts = Parts(settings, database, temporal, keyring, clock)
+    placements = asyncio.Semaphore(settings.max_orders_in_flight)
+    app.state.parts = Parts(settings, database, temporal, keyring, clock, placements=placements)
     for router in routers:
         # flat, not nested: nested routers are matched through one more layer at every request
         app.router.routes.extend(router.routes)
@@ -112,7 +130,11 @@ def application(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter, lazy=True)
         app.state.parts = replace(app.state.parts, temporal=client)
-        async with database:
+        async with database, LeasedIds(database) as ids:
+            app.state.parts = replace(app.state.parts, ids=ids)
+            sweeping = asyncio.create_task(keep_sweeping(app.state.parts), name="sweep-callbacks")
             yield
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
 
     return create_app(settings, database, None, lifespan=lifespan)

@@ -8,8 +8,9 @@ async def list_products(caller: Annotated[Principal, require(Action.CATALOG_READ
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from api.keys import Keyring
 from domain.access import Action, NotPermitted, Principal, Unauthenticated
 from settings import Settings
 from storage.database import Database
+from storage.ids import LeasedIds
 
 
 def utc_now() -> datetime:
@@ -42,6 +44,14 @@ class Parts:
     temporal: Client | None
     keyring: Keyring
     clock: Callable[[], datetime] = utc_now
+    ids: LeasedIds | None = None
+    placements: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
+
+    def next_order_no(self, buyer: str) -> int:
+        """A new order number in the buyer's shard."""
+        if self.ids is None:
+            raise RuntimeError("this process has no node lease: it cannot number orders")
+        return self.ids.next(buyer)
 
 
 def parts_of(request: Request) -> Parts:

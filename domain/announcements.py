@@ -25,7 +25,8 @@ def announcements(order: Order, changes: Iterable[Change]) -> list[tuple[str, di
     for change in changes:
         if change.axis != "status":
             continue
-        kind = _ORDER_EVENTS.get(OrderStatus(change.to_state)) if change.line_no == 0 else _LINE_EVENTS.get(change.event)
+        whole = change.line_no == 0
+        kind = _ORDER_EVENTS.get(OrderStatus(change.to_state)) if whole else _LINE_EVENTS.get(change.event)
         if kind is None:
             continue
         body: dict[str, object] = {"order_no": f"{order.order_no:019d}", "status": str(order.status)}

@@ -1,4 +1,4 @@
-"""What the business refuses, as facts: each refusal is a class named for what is so, and the class writes the sentence."""
+"""What the business refuses, as facts: a refusal is a class named for what is so, and the class writes the sentence."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID, uuid5
 
-
 _REFERENCES = UUID("6f1a1f0e-6d0c-5d2b-9f5e-7e55e7a00001")
 """The namespace of our references at suppliers (RFC 9562, version 5: named, never random)."""
 

@@ -201,15 +201,10 @@ class Order:
         self.refunded_minor += line.total_minor
         self._move(line, OrderEvent.REFUND_DONE, reason)
         everything = all(other.status is OrderStatus.REFUNDED for other in self.lines)
-        self.refund_status = self._follow(
-            "refund_status", REFUND, self.refund_status, RefundEvent.REFUND_ALL if everything else RefundEvent.REFUND_PART
-        )
-        self.payment_status = self._follow(
-            "payment_status",
-            PAYMENT,
-            self.payment_status,
-            PaymentEvent.REFUND_ALL if everything else PaymentEvent.REFUND_PART,
-        )
+        refund = RefundEvent.REFUND_ALL if everything else RefundEvent.REFUND_PART
+        self.refund_status = self._follow("refund_status", REFUND, self.refund_status, refund)
+        payment = PaymentEvent.REFUND_ALL if everything else PaymentEvent.REFUND_PART
+        self.payment_status = self._follow("payment_status", PAYMENT, self.payment_status, payment)
 
     def _move(self, line: Line, event: OrderEvent, reason: str = "") -> None:
         after = STATUS.after(line.status, event)

@@ -178,7 +178,7 @@ class NoSupplier(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class RiskRule:
-    """`velocity`: more than `threshold` orders of the subject in the window; `amount`: above `threshold` minor units."""
+    """`velocity`: more than `threshold` orders of the subject in a window; `amount`: above `threshold` minor units."""
 
     kind: str
     subject: str

@@ -165,7 +165,7 @@ async def by_reference(cx: Connection, supplier_id: str, reference: str) -> dict
     """The attempt that a supplier speaks of, with its order's host and state."""
     cursor = await cx.execute(
         """
-        SELECT b.*, o.host_workflow_id, o.status AS order_status, l.status AS line_status
+        SELECT b.*, o.host_workflow_id, o.distributor_id, o.status AS order_status, l.status AS line_status, l.quantity
         FROM bookings b JOIN orders o USING (order_no)
              JOIN order_lines l ON (l.order_no, l.line_no) = (b.order_no, b.line_no)
         WHERE b.reference = %s AND b.supplier_id = %s

@@ -17,12 +17,12 @@ def big(**extra: Any) -> Any:
 
 def at(**extra: Any) -> Any:
     """TIMESTAMPTZ: no naive time is ever stored."""
-    return Field(sa_type=DateTime(timezone=True), **extra)  # type: ignore[call-overload]
+    return Field(sa_type=DateTime(timezone=True), **extra)
 
 
 def document(**extra: Any) -> Any:
     """JSONB."""
-    return Field(sa_type=JSONB(none_as_null=True), **extra)  # type: ignore[call-overload]
+    return Field(sa_type=JSONB(none_as_null=True), **extra)
 
 
 def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:

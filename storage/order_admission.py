@@ -32,27 +32,42 @@ class Wish:
 async def read_wish(cx: Connection, order_no: int) -> Wish | None:
     """The claim of that number; None where there is none. `placed`: its order exists already."""
     cursor = await cx.execute(
-        """
-        SELECT c.order_no, c.request, c.client_order_no, d.id AS distributor_id, d.status AS distributor_status,
-               d.channel,
-               coalesce((SELECT jsonb_agg(jsonb_build_object('resource_kind', resource_kind, 'resource_id', resource_id,
-                                          'valid_from', valid_from, 'valid_to', valid_to))
-                         FROM grants WHERE principal_id = d.id AND action = 'order:create'), '[]') AS grants,
-               coalesce((SELECT jsonb_agg(jsonb_build_object('kind', kind, 'subject', subject, 'threshold', threshold,
-                                          'window_s', window_s, 'outcome', outcome))
-                         FROM risk_rules WHERE active), '[]') AS rules,
-               EXISTS (SELECT 1 FROM blocked_buyers b WHERE b.distributor_id = d.id
-                       AND b.buyer_ref = c.request ->> 'buyer_ref') AS buyer_blocked,
-               EXISTS (SELECT 1 FROM risk_denials r WHERE (r.subject, r.value) IN (
-                       ('buyer', c.request ->> 'buyer_ref'), ('device', c.request ->> 'device_ref'),
-                       ('address', c.request ->> 'address_ref'))) AS denied,
-               EXISTS (SELECT 1 FROM orders o WHERE o.order_no = c.order_no) AS placed
-        FROM order_claims c JOIN distributors d ON d.id = c.distributor_id WHERE c.order_no = %s
+        f"""
+        SELECT c.order_no, c.client_order_no, EXISTS (SELECT 1 FROM orders o WHERE o.order_no = c.order_no) AS placed,
+               {_WISH} FROM order_claims c JOIN distributors d ON d.id = c.distributor_id WHERE c.order_no = %s
         """,
         (order_no,),
     )
     row = await cursor.fetchone()
     return Wish(**row) if row else None
+
+
+_WISH = """
+       c.request, d.id AS distributor_id, d.status AS distributor_status, d.channel,
+       coalesce((SELECT jsonb_agg(jsonb_build_object('resource_kind', resource_kind, 'resource_id', resource_id,
+                                  'valid_from', valid_from, 'valid_to', valid_to))
+                 FROM grants WHERE principal_id = d.id AND action = 'order:create'), '[]') AS grants,
+       coalesce((SELECT jsonb_agg(jsonb_build_object('kind', kind, 'subject', subject, 'threshold', threshold,
+                                  'window_s', window_s, 'outcome', outcome))
+                 FROM risk_rules WHERE active), '[]') AS rules,
+       EXISTS (SELECT 1 FROM blocked_buyers b WHERE b.distributor_id = d.id
+               AND b.buyer_ref = c.request ->> 'buyer_ref') AS buyer_blocked,
+       EXISTS (SELECT 1 FROM risk_denials r WHERE (r.subject, r.value) IN (
+               ('buyer', c.request ->> 'buyer_ref'), ('device', c.request ->> 'device_ref'),
+               ('address', c.request ->> 'address_ref'))) AS denied
+"""
+
+
+async def imagine_wish(cx: Connection, distributor_id: str, request: dict[str, Any]) -> Wish:
+    """The same for a request that nobody has claimed: a dry run."""
+    cursor = await cx.execute(
+        f"SELECT 0 AS order_no, NULL AS client_order_no, false AS placed, {_WISH} "
+        "FROM (SELECT %s::jsonb AS request) c, distributors d WHERE d.id = %s",
+        (Jsonb(request), distributor_id),
+    )
+    row = await cursor.fetchone()
+    assert row is not None, "the caller is a distributor"
+    return Wish(**row)
 
 
 async def read_offered(
@@ -139,7 +154,8 @@ async def count_bought(
         """
         SELECT coalesce(sum(l.quantity), 0) AS n FROM orders o JOIN order_lines l USING (order_no)
         WHERE o.distributor_id = %s AND o.buyer_ref = %s AND l.product_id = %s
-          AND l.starts_at IS NOT DISTINCT FROM %s AND l.status IN ('pending', 'locked', 'issuing', 'issued', 'refunding')
+          AND l.starts_at IS NOT DISTINCT FROM %s
+          AND l.status IN ('pending', 'locked', 'issuing', 'issued', 'refunding')
         """,
         (distributor_id, buyer_ref, product_id, starts_at),
     )

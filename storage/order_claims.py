@@ -18,7 +18,8 @@ class ClientOrderNoReused(DomainError):
 
     def __init__(self, client_order_no: str, order_no: int) -> None:
         super().__init__(
-            f"client_order_no {client_order_no!r} belongs to order {order_no:019d} with other content: use a new number."
+            f"client_order_no {client_order_no!r} belongs to order {order_no:019d} with other content: "
+            "use a new number."
         )
         self.order_no = order_no
 

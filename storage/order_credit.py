@@ -38,6 +38,17 @@ async def hold(cx: Connection, order_no: int, distributor_id: str, amount_minor:
     return None if row["done"] else int(row["free"])
 
 
+async def free(cx: Connection, distributor_id: str) -> int:
+    """Minor units that are free of the credit line now."""
+    cursor = await cx.execute(
+        "SELECT limit_minor + prepaid_minor - outstanding_minor - held_minor AS free "
+        "FROM credit_lines WHERE distributor_id = %s",
+        (distributor_id,),
+    )
+    row = await cursor.fetchone()
+    return int(row["free"]) if row else 0
+
+
 async def use(cx: Connection, order_no: int) -> None:
     """The hold becomes outstanding: the receivable exists now."""
     await _end(cx, order_no, "used", outstanding=True)

@@ -95,7 +95,7 @@ _CLAUSES = {
     "status": "o.status = %(status)s",
     "buyer_ref": "o.buyer_ref = %(buyer_ref)s",
     "client_order_no": "o.client_order_no = %(client_order_no)s",
-    "supplier_id": "EXISTS (SELECT 1 FROM bookings b WHERE b.order_no = o.order_no AND b.supplier_id = %(supplier_id)s)",
+    "supplier_id": "o.order_no IN (SELECT order_no FROM bookings WHERE supplier_id = %(supplier_id)s)",
     "in_review": "o.in_review = %(in_review)s",
     "created_from": "o.created_at >= %(created_from)s",
     "created_to": "o.created_at < %(created_to)s",

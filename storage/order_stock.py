@@ -40,6 +40,16 @@ async def demands(cx: Connection, order_no: int) -> list[StockDemand]:
     return [StockDemand(**row) async for row in cursor]
 
 
+async def shortage(cx: Connection, wanted: Mapping[str, int]) -> dict[str, int]:
+    """What is left of each variant that is short of its demand now; empty where everything is there."""
+    cursor = await cx.execute(
+        "SELECT sku_id, on_hand - held AS available FROM stock WHERE sku_id = ANY(%s) AND warehouse_id = %s",
+        (list(wanted), WAREHOUSE),
+    )
+    available = {row["sku_id"]: int(row["available"]) async for row in cursor}
+    return {sku: available.get(sku, 0) for sku, quantity in wanted.items() if available.get(sku, 0) < quantity}
+
+
 async def hold(
     cx: Connection, order_no: int, demands: Sequence[StockDemand], *, expires_at: datetime, at: datetime
 ) -> Mapping[str, int] | None:

@@ -44,8 +44,7 @@ _LINE = (
     "refunded_minor", "cost_minor", "supplier_id", "failure", "locked_at", "issued_at", "canceled_at", "refunded_at",
     "supplier_refunded_at", "supplier_refunded_minor",
 )  # fmt: skip
-_LINE_TYPES = "int[], text[], bigint[], bigint[], text[], jsonb[], timestamptz[], timestamptz[], timestamptz[], \
-timestamptz[], timestamptz[], bigint[]".split(", ")
+_LINE_TYPES = ("int", "text", "bigint", "bigint", "text", "jsonb", *["timestamptz"] * 5, "bigint")
 
 
 async def load_order(cx: Connection, order_no: int) -> Order | None:
@@ -54,7 +53,9 @@ async def load_order(cx: Connection, order_no: int) -> Order | None:
     row = await cursor.fetchone()
     if row is None:
         return None
-    cursor = await cx.execute(f"SELECT {_LINE_COLUMNS} FROM order_lines WHERE order_no = %s ORDER BY line_no", (order_no,))
+    cursor = await cx.execute(
+        f"SELECT {_LINE_COLUMNS} FROM order_lines WHERE order_no = %s ORDER BY line_no", (order_no,)
+    )
     lines = [Line(**{**line, "status": OrderStatus(line["status"])}) async for line in cursor]
     return Order(**{**row, **{axis: kind(row[axis]) for axis, kind in _AXES.items()}}, lines=lines)
 
@@ -71,7 +72,7 @@ WITH saved AS (
     WHERE order_no = %(order_no)s AND version = %(version)s RETURNING order_no, distributor_id, version),
 line_changes AS (
     UPDATE order_lines l SET status = c.status, {", ".join(f"{name} = c.{name}" for name in _LINE)}
-    FROM saved, unnest({", ".join(f"%(l_{name})s::{kind}" for name, kind in
+    FROM saved, unnest({", ".join(f"%(l_{name})s::{kind}[]" for name, kind in
                                   zip(("line_no", "status", *_LINE), _LINE_TYPES, strict=True))})
          AS c (line_no, status, {", ".join(_LINE)})
     WHERE l.order_no = saved.order_no AND l.line_no = c.line_no),

@@ -59,7 +59,13 @@ class OrderRow(SQLModel, table=True):
         Index("orders_distributor", "distributor_id", "order_no"),
         Index("orders_status", "status", "order_no"),
         Index("orders_distributor_status", "distributor_id", "status", "order_no"),
-        Index("orders_buyer", "distributor_id", "buyer_ref", "order_no", postgresql_where=text("buyer_ref IS NOT NULL")),
+        Index(
+            "orders_buyer",
+            "distributor_id",
+            "buyer_ref",
+            "order_no",
+            postgresql_where=text("buyer_ref IS NOT NULL"),
+        ),
         Index("orders_device", "device_ref", "order_no", postgresql_where=text("device_ref IS NOT NULL")),
         Index("orders_address", "address_ref", "order_no", postgresql_where=text("address_ref IS NOT NULL")),
         Index(

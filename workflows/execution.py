@@ -63,7 +63,8 @@ async def undo_at_supplier(
         step,
         message,
         task_queue=supplier_queue(supplier_id),
+        start_to_close_timeout=UNDO_AT_SUPPLIER["start_to_close_timeout"],
+        retry_policy=UNDO_AT_SUPPLIER["retry_policy"],
         priority=Priority(priority_key=4),
         summary=summary,
-        **UNDO_AT_SUPPLIER,
     )

@@ -20,11 +20,10 @@ from workflows.policies import QUERY_TIMEOUT_S, SUPPLIER_GRACE
 
 
 async def extend_locks(
-    plan: OrderPlan, lines: list[LineIssuance], expires_at: datetime, by_s: int, actor: str
+    plan: OrderPlan, lines: list[LineIssuance], locked_at: datetime, expires_at: datetime, by_s: int, actor: str
 ) -> datetime:
     """The new expiry, or the old one where the ceiling is reached. Raises HoldNotExtended where a supplier won't."""
     now = workflow.now()
-    locked_at = plan.locked_at or now
     wanted = min(now + timedelta(seconds=by_s), locked_at + timedelta(seconds=plan.lock_ceiling_s))
     if wanted <= expires_at:
         return expires_at

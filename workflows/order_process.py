@@ -6,6 +6,7 @@ A plain class of deterministic code. A workflow hosts it and hands it what calle
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -65,6 +66,7 @@ class OrderProcess:
         self._answer: PlaceAnswer | None = None
         self._wish: _Wish | None = None
         self._review: ReviewDecision | None = None
+        self._locked_at: datetime | None = None
         self._expires_at: datetime | None = None
         self._undoing = False
         self._mutex = asyncio.Lock()
@@ -92,7 +94,7 @@ class OrderProcess:
             return False
         self._plan = opened.plan
         self._lines = {line.line_no: LineIssuance(self._order_no, line, self._show) for line in opened.plan.lines}
-        self._expires_at = opened.plan.hold_expires_at
+        self._locked_at, self._expires_at = opened.plan.locked_at, opened.plan.hold_expires_at
         self._move(opened.plan.status)
         if self.status is not OrderStatus.PENDING:
             self._answer = PlaceAnswer(facts={"order_no": self._order_no, "status": str(self.status)})
@@ -163,7 +165,7 @@ class OrderProcess:
             expires_at = min(expires_at, self._locks.expires_at)
         message = RecordLock(self._order_no, now, expires_at, tuple(held))
         answer = await durably(OrderActivities.record_lock, message)
-        self._expires_at = expires_at
+        self._locked_at, self._expires_at = now, expires_at
         self._move(OrderStatus.LOCKED)
         self._answer = self._answer or answer
 
@@ -180,16 +182,7 @@ class OrderProcess:
     async def _wait_for_confirmation(self) -> bool:
         """Until confirmed, cancelled or expired, whichever comes first. True: issuing has begun."""
         while True:
-            expires_at = self._expires_at
-            assert expires_at is not None
-            try:
-                await workflow.wait_condition(
-                    lambda: self._wish is not None or self._expires_at != expires_at,
-                    timeout=max(expires_at - workflow.now(), timedelta()),
-                    timeout_summary="the hold expires",
-                )
-            except TimeoutError:
-                pass
+            await self._wait_for_wish_or_expiry()
             async with self._mutex:
                 if self._wish is not None:
                     break
@@ -201,6 +194,17 @@ class OrderProcess:
             return False
         await self._confirm(self._wish.actor)
         return True
+
+    async def _wait_for_wish_or_expiry(self) -> None:
+        """Until the buyer wants something, the hold has run out, or its end has been moved."""
+        expires_at = self._expires_at
+        assert expires_at is not None
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._wish is not None or self._expires_at != expires_at,
+                timeout=max(expires_at - workflow.now(), timedelta()),
+                timeout_summary="the hold expires",
+            )
 
     async def _cancel(self, reason: str, actor: str, *, expired: bool) -> None:
         """Give everything back: ours in one transaction, then at the suppliers until they have confirmed it."""
@@ -298,12 +302,10 @@ class OrderProcess:
         await workflow.wait_condition(lambda: self.status is not OrderStatus.LOCKED)
         if self.status is OrderStatus.CANCELED:
             judge_confirm(self.status)
-        try:
+        with suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: self.status in AT_REST, timeout=timedelta(seconds=wait_s), timeout_summary="confirm answers"
             )
-        except TimeoutError:
-            pass
         return self.standing()
 
     def may_cancel(self) -> None:
@@ -338,7 +340,8 @@ class OrderProcess:
                 plan = self._required_plan()
                 lines = list(self._lines.values())
                 assert self._expires_at is not None
-                self._expires_at = await extend_locks(plan, lines, self._expires_at, by_s, actor)
+                assert self._locked_at is not None
+                self._expires_at = await extend_locks(plan, lines, self._locked_at, self._expires_at, by_s, actor)
         return self.standing()
 
     def may_review(self) -> None:

@@ -24,6 +24,9 @@ def order_workflow_id(order_no: int) -> str:
     return f"order/{order_no:019d}"
 
 
+ORDER_TASK_QUEUE = "tessera"
+"""Where every worker takes orders and what runs beside them."""
+
 PLACE_UPDATE_ID = "place"
 """The one id of the update that places: sent again with it, the first answer comes back."""
 

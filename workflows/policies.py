@@ -1,4 +1,4 @@
-"""The few named time-outs and retry policies: every activity call names one of them; nothing else invents a duration."""
+"""The few named time-outs and retry policies: every activity call names one; nothing else invents a duration."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from activities.issuance import IssuanceActivities
 from activities.order_messages import BookingRef, OpenException, RecordBooking, RecordLoss, ResolveException
 from activities.supplier_messages import CancelAtSupplier
 from activities.suppliers import SupplierActivities
-from domain.issuance import Canceled, CancelAnswer, Confirmed, Held, NotFound, Pending, Rejected
+from domain.issuance import CancelAnswer, Canceled, Confirmed, Held, NotFound, Pending, Rejected
 from workflows.execution import durably, undo_at_supplier
 from workflows.policies import ASK_CEILING_S, QUERY_TIMEOUT_S, UNDO_ALARM
 from workflows.questions import ask
@@ -72,7 +72,7 @@ class Release:
         )
         try:
             await workflow.wait_condition(call.done, timeout=UNDO_ALARM, timeout_summary="compensation overdue")
-        except asyncio.TimeoutError:
+        except TimeoutError:
             await self._alarm()
             answer = await call
             await self._all_clear(answer)

@@ -5,6 +5,7 @@ A new protocol is one file here and one line in `adapters/suppliers/registry.py`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -105,8 +106,10 @@ class Supplier(Protocol):
         """Obtain the final thing. `reserved`: a hold under the same reference exists and is only to be confirmed."""
         ...
 
-    async def query(self, reference: str, *, timeout_s: float) -> QueryAnswer:
-        """What the supplier knows under our reference. Changes nothing."""
+    async def query(
+        self, reference: str, *, timeout_s: float, unit_references: Sequence[str] = ()
+    ) -> QueryAnswer:
+        """What the supplier knows under our reference. Changes nothing. `unit_references` put the tickets in order."""
         ...
 
     async def cancel(self, reference: str, *, reason: str, timeout_s: float) -> CancelAnswer:

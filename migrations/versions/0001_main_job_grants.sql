@@ -22,3 +22,6 @@ GRANT INSERT, UPDATE ON stock TO tessera_api;
 -- Accounts and risk rules: people's, through the API alone.
 GRANT INSERT, UPDATE ON distributors, credit_lines, operators, api_keys, grants TO tessera_api;
 GRANT INSERT, UPDATE, DELETE ON blocked_buyers, risk_rules, risk_denials TO tessera_api;
+
+-- Credentials that a supplier's callback or an operator brings are kept beside the booking, and nothing else of it.
+GRANT UPDATE (answer, supplier_reference) ON bookings TO tessera_api;

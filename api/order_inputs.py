@@ -1,0 +1,88 @@
+"""What callers send to order routes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from api.views import Currency, Id, Input, MoneyInput, Name, Text
+
+Quantity = Annotated[int, Field(ge=1, le=1000, strict=True, examples=[2])]
+
+
+class ContactInput(Input):
+    """Who the supplier may reach. Kept in the database only, never in workflow histories."""
+
+    full_name: Name
+    email: Annotated[str, Field(pattern=r"^[^@\s]{1,64}@[^@\s]{1,255}$", max_length=320)] | None = None
+    phone: Annotated[str, Field(pattern=r"^\+?[0-9 ()\-]{5,32}$")] | None = None
+
+
+class LineInput(Input):
+    """One variant. `unit_price` is the price that the caller saw; another one in effect is refused with it."""
+
+    sku_id: Id
+    quantity: Quantity
+    unit_price: MoneyInput
+    availability_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="The session, where the product is sold by session."
+    )
+    visitors: Annotated[list[Name], Field(max_length=1000)] | None = Field(
+        None, description="One name per unit, where tickets are personal."
+    )
+
+
+class OrderInput(Input):
+    """An order. One currency; `client_order_no` is the distributor's own number, unique for ever."""
+
+    lines: Annotated[list[LineInput], Field(min_length=1, max_length=50)]
+    currency: Currency
+    client_order_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-:.]{1,100}$")] | None = None
+    buyer_ref: Id | None = Field(None, description="The distributor's own name for its buyer; limits count by it.")
+    device_ref: Id | None = Field(None, description="A stable reference of the buyer's device, for risk rules.")
+    address_ref: Id | None = Field(None, description="A stable reference of the buyer's address, for risk rules.")
+    contact: ContactInput | None = None
+    all_or_nothing: bool = Field(
+        False, description="If any line cannot be issued, issued ones are cancelled and all is refunded."
+    )
+
+
+class CancelInput(Input):
+    """Why, in a few words; kept in the order's log."""
+
+    reason: Text = "requested by the buyer"
+
+
+class ExtendInput(Input):
+    """Until when from now, in seconds; never past the ceiling."""
+
+    by_s: Annotated[int, Field(ge=1, le=86_400, strict=True, examples=[900])]
+
+
+class ReviewInput(Input):
+    """An operator's word on an order that a risk rule has parked."""
+
+    decision: Literal["approve", "deny"]
+    reason: Text
+
+
+class TicketInput(Input):
+    """A ticket as the supplier named it when it was asked by other means."""
+
+    supplier_ticket_id: Name
+    code: Annotated[str, Field(min_length=1, max_length=2000)]
+    code_format: Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,40}$")] = "QRCODE"
+
+
+class DecisionInput(Input):
+    """An operator's decision on a case.
+
+    `issued`: found at the supplier, with its reference and one ticket per unit. `give_up`: refund; the supplier is
+    asked to cancel until it has. `keep`: what was accepted first stands. `acknowledge`: seen, nothing to do.
+    """
+
+    decision: Literal["issued", "give_up", "keep", "acknowledge"]
+    reason: Text
+    supplier_reference: Name | None = None
+    tickets: Annotated[list[TicketInput], Field(max_length=1000)] = Field(default_factory=list)

@@ -1,0 +1,178 @@
+"""The worker's composition root: settings in; database, suppliers, activities and workflows put together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import structlog
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+import telemetry
+from activities.catalog import CatalogActivities
+from activities.issuance import IssuanceActivities
+from activities.order_plans import OrderTimings
+from activities.orders import OrderActivities
+from activities.supplier_directory import Directory
+from activities.suppliers import SupplierActivities
+from settings import Settings
+from storage.database import Database
+from storage.supplier_contracts import list_suppliers
+from workflows.catalog import CatalogSyncWorkflow
+from workflows.execution import supplier_queue
+from workflows.orders import ORDER_TASK_QUEUE, OrderWorkflow
+from workflows.resolutions import ResolutionWorkflow
+
+_log = structlog.get_logger(__name__)
+
+WORKFLOWS = (OrderWorkflow, ResolutionWorkflow, CatalogSyncWorkflow)
+"""Every workflow there is. A new one is one line here."""
+
+SUPPLIERS_LOOK_S = 5.0
+"""How often a worker looks for suppliers that have been added or changed their limits."""
+
+PASSED_THROUGH = ("domain", "activities", "adapters", "storage", "httpx2", "psycopg", "psycopg_pool", "pydantic",
+                  "sqlalchemy", "sqlmodel", "structlog")  # fmt: skip
+"""What the sandbox does not load anew for each workflow. `workflows` is not among them: it is what is checked."""
+
+
+def workflow_runner(*, sandboxed: bool) -> WorkflowRunner:
+    """In tests the sandbox watches for what is not deterministic; in production its price buys nothing more."""
+    if not sandboxed:
+        return UnsandboxedWorkflowRunner()
+    return SandboxedWorkflowRunner(SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+
+
+class Workers:
+    """One worker for workflows and our own steps, and one per supplier with that supplier's limits.
+
+    `async with Workers(...)` runs them; suppliers that are added later get theirs within seconds.
+    """
+
+    def __init__(
+        self, settings: Settings, client: Client, database: Database, *, interceptors: Sequence[Interceptor] = ()
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._database = database
+        self._interceptors = interceptors
+        self._http = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=200, max_keepalive_connections=100))
+        self._directory = Directory(database, self._http)
+        self._suppliers = SupplierActivities(database, self._directory)
+        self._per_supplier: dict[str, tuple[tuple[float, int], Worker]] = {}
+        self._stack = AsyncExitStack()
+        self._looking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Workers:
+        await self._stack.enter_async_context(self._http)
+        await self._stack.enter_async_context(self._main_worker())
+        await self._look_for_suppliers()
+        self._looking = asyncio.create_task(self._keep_looking(), name="look-for-suppliers")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await asyncio.gather(*(worker.shutdown() for _, worker in self._per_supplier.values()))
+        await self._stack.aclose()
+
+    def _main_worker(self) -> Worker:
+        settings = self._settings
+        timings = OrderTimings(settings.lock_s, settings.lock_ceiling_s, settings.review_s)
+        orders, issuance = OrderActivities(self._database, timings), IssuanceActivities(self._database)
+        catalog = CatalogActivities(self._database, self._directory)
+        return Worker(
+            self._client,
+            task_queue=ORDER_TASK_QUEUE,
+            workflows=list(WORKFLOWS),
+            activities=[*_activities(orders), *_activities(issuance), *_activities(catalog),
+                        self._suppliers.read_negotiation],
+            workflow_runner=workflow_runner(sandboxed=settings.worker_sandboxed),
+            max_concurrent_activities=settings.worker_activities,
+            max_concurrent_local_activities=settings.worker_activities,
+            max_cached_workflows=settings.worker_cached_workflows,
+            graceful_shutdown_timeout=timedelta(seconds=5),
+            interceptors=self._interceptors,
+        )  # fmt: skip
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(SUPPLIERS_LOOK_S)
+            try:
+                await self._look_for_suppliers()
+            except Exception as failure:
+                # Weather of the database: the next look, in seconds, finds what this one missed.
+                _log.warning("suppliers.not_read", reason=str(failure))
+
+    async def _look_for_suppliers(self) -> None:
+        async with self._database.reading() as cx:
+            suppliers = await list_suppliers(cx)
+        for supplier in suppliers:
+            limits = (supplier.max_per_second, supplier.max_concurrent)
+            known = self._per_supplier.get(supplier.id)
+            if known is not None and known[0] == limits:
+                continue
+            if known is not None:
+                await known[1].shutdown()
+            worker = self._supplier_worker(supplier.id, *limits)
+            await self._stack.enter_async_context(worker)
+            self._per_supplier[supplier.id] = (limits, worker)
+            _log.info("supplier_queue.opened", supplier=supplier.id, per_second=limits[0], concurrent=limits[1])
+
+    def _supplier_worker(self, supplier_id: str, per_second: float, concurrent: int) -> Worker:
+        return Worker(
+            self._client,
+            task_queue=supplier_queue(supplier_id),
+            activities=_activities(self._suppliers),
+            max_concurrent_activities=concurrent,
+            max_task_queue_activities_per_second=per_second,
+            disable_eager_activity_execution=True,
+            graceful_shutdown_timeout=timedelta(seconds=5),
+            interceptors=self._interceptors,
+        )
+
+
+def _activities(holder: object) -> list[Any]:
+    """The methods of an activity class that are activities."""
+    methods = (getattr(holder, name) for name in dir(holder) if not name.startswith("_"))
+    return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; what is under way gets a few seconds, and goes on elsewhere after that."""
+    if settings.worker_database_url is None or settings.temporal_address is None:
+        raise SystemExit("TESSERA_WORKER_DATABASE_URL and TESSERA_TEMPORAL_ADDRESS say where the worker's pieces are.")
+    telemetry.configure(settings)
+    client = await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=pydantic_data_converter,
+        runtime=_runtime(settings),
+    )
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with (
+        Database(settings.worker_database_url, pool_max=settings.database_pool_max) as database,
+        Workers(settings, client, database),
+    ):
+        _log.info("worker.started", task_queue=ORDER_TASK_QUEUE)
+        await stopping.wait()
+    _log.info("worker.stopped")
+
+
+def _runtime(settings: Settings) -> Runtime:
+    if settings.worker_metrics_port is None:
+        return Runtime.default()
+    address = f"127.0.0.1:{settings.worker_metrics_port}"
+    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address, durations_as_seconds=True)))
