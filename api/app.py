@@ -23,6 +23,7 @@ from api import (
     catalog,
     catalog_edits,
     errors,
+    events,
     exceptions,
     inventory,
     operations,
@@ -41,6 +42,7 @@ from storage.ids import LeasedIds
 ROUTERS: tuple[APIRouter, ...] = (
     orders.router,
     exceptions.router,
+    events.router,
     accounts.router,
     catalog.router,
     catalog_edits.router,

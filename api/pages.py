@@ -49,7 +49,7 @@ class CursorInvalid(DomainError):
 
 
 class Page(BaseModel, Generic[T]):
-    """One page. `next_cursor` is null on the last one."""
+    """One page. `next_cursor` is null on the last one, but for feeds, which go on: there it is where to ask again."""
 
     data: list[T]
     has_more: bool
@@ -92,13 +92,24 @@ class Paging:
         return position
 
     def answer(
-        self, caller: Principal, rows: Sequence[Row], view: Callable[[Row], T], position: Callable[[Row], Position]
+        self,
+        caller: Principal,
+        rows: Sequence[Row],
+        view: Callable[[Row], T],
+        position: Callable[[Row], Position],
+        *,
+        feed: bool = False,
     ) -> Response:
-        """The page of these rows (`fetch` at most), with its `Link` to the next one."""
-        shown = rows[: self.limit]
-        cursor = self._encode(caller, position(shown[-1])) if len(rows) > self.limit else None
-        page = Page[T](data=[view(row) for row in shown], has_more=cursor is not None, next_cursor=cursor)
-        headers = {"Link": f'<{self._next(cursor)}>; rel="next"'} if cursor else {}
+        """The page of these rows (`fetch` at most), with its `Link` to the next one.
+
+        `feed`: the list grows at its end, so that the last page has a cursor, too: to ask again with later.
+        """
+        shown, has_more = rows[: self.limit], len(rows) > self.limit
+        cursor = self._encode(caller, position(shown[-1])) if shown and (has_more or feed) else None
+        if feed and not shown:
+            cursor = self._cursor
+        page = Page[T](data=[view(row) for row in shown], has_more=has_more, next_cursor=cursor)
+        headers = {"Link": f'<{self._next(cursor)}>; rel="next"'} if cursor and has_more else {}
         return Response(page.model_dump_json(by_alias=True), 200, headers, "application/json")
 
     def _encode(self, caller: Principal, position: Position) -> str:

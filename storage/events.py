@@ -5,22 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from storage.columns import at, big, document
 
 
 class OutboxEventRow(SQLModel, table=True):
-    """An event for a distributor. `key` makes it once-only; per subject the order of `id` is the order of events."""
+    """An event for a distributor. `key` makes it once-only; per subject the order of `id` is the order of events.
+
+    `position` is the place in the feed, kept by the database alone: the transaction's id, or that of the subject's
+    event before it if that is higher. What commits later is never placed before what was shown (event_reading.py).
+    """
 
     __tablename__ = "outbox_events"
     __table_args__ = (
-        Index("outbox_events_distributor", "distributor_id", "id"),
+        Index("outbox_events_feed", "position", "id"),
+        Index("outbox_events_distributor", "distributor_id", "position", "id"),
         Index("outbox_events_subject", "subject_id", "id"),
     )
 
     id: int = big(primary_key=True, default=None)
+    position: int = big(default=None, sa_column_kwargs={"server_default": text("0")})
     key: str = Field(unique=True)
     kind: str
     distributor_id: str | None = None

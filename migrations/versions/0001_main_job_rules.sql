@@ -81,3 +81,20 @@ ALTER TABLE ledger_transfers ENABLE ALWAYS TRIGGER keep_balances;
 
 INSERT INTO node_leases (node, holder, leased_until, last_ms)
 SELECT node, '', 'epoch', 0 FROM generate_series(0, 255) AS node;
+
+-- 5. The place of an event in the feed (storage/event_reading.py says why): its transaction's id, or the place of the
+-- subject's event before it if that is higher. The function is volatile, so its look is fresh: it sees what another
+-- transaction has committed while the caller's statement waited for the subject's lock.
+
+CREATE FUNCTION place_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.position := greatest(
+        pg_current_xact_id()::text::bigint,
+        (SELECT before.position FROM outbox_events before WHERE before.subject_id = NEW.subject_id
+         ORDER BY before.id DESC LIMIT 1));
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER place_event BEFORE INSERT ON outbox_events FOR EACH ROW EXECUTE FUNCTION place_event();
+ALTER TABLE outbox_events ENABLE ALWAYS TRIGGER place_event;
