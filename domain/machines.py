@@ -20,7 +20,7 @@ class IllegalTransition(DomainError):
 
     def __init__(self, machine: str, state: str, event: str, allowed_from: tuple[str, ...]) -> None:
         legal = ", ".join(allowed_from) or "no state"
-        super().__init__(f"{event!r} is not possible while {machine} is {state!r}; it is possible in: {legal}.")
+        super().__init__(f"`{event}` is not possible while {machine} is `{state}`; it is possible in: {legal}.")
         self.machine = machine
         self.state = state
         self.event = event

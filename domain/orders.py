@@ -256,7 +256,7 @@ class NotInState(DomainError):
 
     def __init__(self, action: str, state: str, allowed_from: tuple[str, ...]) -> None:
         super().__init__(
-            f"The order is {state!r}; to {action} it, it has to be in one of: {', '.join(allowed_from)}."
+            f"The order is `{state}`; to {action} it, it has to be in one of: {', '.join(allowed_from)}."
         )
         self.state = state
         self.allowed_from = allowed_from
