@@ -130,6 +130,30 @@ def api(
 
 
 @app.command()
+def openapi(
+    file: Annotated[Path, typer.Argument(help="Where the document is.")] = Path("docs/openapi.json"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail and show it when it differs.")] = False,
+) -> None:
+    """Writes the API's OpenAPI 3.1 document, or checks that the committed one is the code's."""
+    from difflib import unified_diff
+
+    from api.app import create_app
+    from api.contract import rendered
+    from settings import Settings
+    from storage.database import Database
+
+    now = rendered(create_app(Settings(), Database("postgresql:///none"), None).openapi())
+    if not check:
+        file.write_text(now)
+        _say(f"wrote {file}")
+        return
+    before = file.read_text() if file.exists() else ""
+    if difference := list(unified_diff(before.splitlines(), now.splitlines(), str(file), "the code's", lineterm="")):
+        _fail("\n".join(difference) + f"\n{file} differs: if the change is meant, write it by `tessera openapi`")
+    _say(f"{file}: as the code says")
+
+
+@app.command()
 def simulator(
     name: Annotated[str, typer.Argument(help="Whom to play, for example `supplier`.")] = "supplier",
     data_dir: DataDir = None,

@@ -22,6 +22,8 @@ from api import (
     accounts,
     catalog,
     catalog_edits,
+    contract,
+    documentation,
     errors,
     events,
     exceptions,
@@ -50,13 +52,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     suppliers.router,
     supplier_callbacks.router,
     operations.router,
+    documentation.router,
 )
 """One line per capability."""
-
-DESCRIPTION = """
-Workflow-orchestrated ticket fulfilment. Every POST that makes or moves something takes an `Idempotency-Key`; errors are
-RFC 9457 problem documents with a stable `code`; lists are read with `limit` and `cursor`; money is minor units.
-"""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -71,9 +69,9 @@ class Api(FastAPI):
             shapes = schema.setdefault("components", {}).setdefault("schemas", {})
             shapes.update(problem.pop("$defs", {}))
             shapes["Problem"] = {**problem, "additionalProperties": True}
-            for operations_of_path in schema["paths"].values():
-                for operation in operations_of_path.values():
-                    _require_key(operation)
+            for _, operation in contract.operations(schema):
+                _require_key(operation)
+            contract.complete(schema)
         assert self.openapi_schema is not None
         return self.openapi_schema
 
@@ -98,9 +96,12 @@ def create_app(
 ) -> FastAPI:
     """The application on these pieces. Raises UndeclaredRoute when a route says nothing of its permission."""
     app = Api(
-        title="Tessera",
+        title=documentation.TITLE,
         version="1.0",
-        description=DESCRIPTION,
+        description=documentation.DESCRIPTION,
+        openapi_tags=documentation.TAGS,
+        docs_url=None,  # ours: Swagger UI without the internet
+        redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
     )

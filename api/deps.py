@@ -141,7 +141,7 @@ class UndeclaredRoute(Exception):
     """A route without a declared permission: a mistake of ours, told at start."""
 
 
-DECLARED_PUBLIC = frozenset({"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
+DECLARED_PUBLIC = frozenset({"/openapi.json"})
 """The framework's own pages, which are no APIRoutes and show nothing but the public contract."""
 
 

@@ -53,6 +53,4 @@ async def list_events(
     after = (int(position[0]), int(position[1])) if position else None
     async with database.reading() as connection:
         rows = await event_reading.list_events(connection, narrowed, after=after, limit=paging.fetch)
-    return paging.answer(
-        caller, rows, EventEnvelope.of, lambda row: [row["position"], row["id"]], feed=True
-    )
+    return paging.answer(caller, rows, EventEnvelope.of, lambda row: [row["position"], row["id"]], feed=True)

@@ -25,7 +25,7 @@ from storage import bookings, order_exceptions
 from workflows.orders import OrderWorkflow
 from workflows.resolutions import Resolution
 
-router = capability("exceptions", "Exceptions")
+router = capability("Cases")
 
 Reader = Annotated[Principal, require(Action.EXCEPTION_READ)]
 Decider = Annotated[Principal, require(Action.EXCEPTION_DECIDE)]

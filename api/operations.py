@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import psycopg
 import psycopg_pool
@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 
 from api.codes import CATALOGUE, kind_of
 from api.deps import Parts, capability, parts_of, public
+from api.documentation import code_page, codes_page, wants_page
 from api.errors import problem, problems
 from api.views import View
 
@@ -95,15 +96,22 @@ async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
+_HTML: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "For a browser: a page."}
+}
+
+
 @router.get(
     "/errors",
     dependencies=[public()],
     response_model=list[CodeView],
-    responses=problems(),
+    responses=_HTML | problems(),
     summary="All listed error codes",
 )
-async def list_codes() -> list[CodeView]:
+async def list_codes(request: Request) -> Response | list[CodeView]:
     """The catalogue. A code that is not in it is a business refusal: 409, or 404 where it ends in `_not_found`."""
+    if wants_page(request):
+        return codes_page(CATALOGUE.items())
     return [_view(code) for code in CATALOGUE]
 
 
@@ -111,13 +119,19 @@ async def list_codes() -> list[CodeView]:
     "/errors/{code}",
     dependencies=[public()],
     response_model=CodeView,
-    responses=problems(),
+    responses=_HTML | problems(),
     summary="What an error code means",
 )
 async def read_code(
-    code: Annotated[str, Path(pattern="^[a-z][a-z0-9_]{0,63}$", examples=["rate_limited"])],
-) -> CodeView:
-    """The address that a problem's `type` points at."""
+    request: Request,
+    code: Annotated[
+        str,
+        Path(pattern="^[a-z][a-z0-9_]{0,63}$", description="`code` of a problem document.", examples=["rate_limited"]),
+    ],
+) -> Response | CodeView:
+    """The address that a problem's `type` points at: a page for a browser, JSON for others."""
+    if wants_page(request):
+        return code_page(code, kind_of(code))
     return _view(code)
 
 

@@ -40,9 +40,7 @@ async def list_events(
     cx: Connection, narrowed: EventFilter, *, after: tuple[int, int] | None, limit: int
 ) -> list[dict[str, Any]]:
     """In the feed's order, oldest first; `after`: position and id of the last event that was read."""
-    values: dict[str, Any] = {
-        name: getattr(narrowed, name) for name in _CLAUSES if getattr(narrowed, name) is not None
-    }
+    values: dict[str, Any] = {name: getattr(narrowed, name) for name in _CLAUSES if getattr(narrowed, name) is not None}
     clauses = [_SETTLED, *(_CLAUSES[name] for name in values)]
     if after is not None:
         clauses.append("(position, id) > (%(position)s, %(id)s)")

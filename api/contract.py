@@ -1,0 +1,133 @@
+"""What the OpenAPI document says beyond the code's own shapes: each parameter in words, and examples that work.
+
+Ids follow from names in the sample data (`domain.supplier_catalog.derived_id`; a test compares), so that an example
+sent as it is has an effect on an installation that `tessera up` has just made. Order, case and key ids are made by
+use: take yours from the answer or the list that has them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PASS, PASS_ADULT, PASS_ADULT_MINOR = "prd_b437d5a62c8354ac23a2", "sku_d309ee9d7679f7efa226", 20_000
+"""Three Museums Pass: sold without a session, so that an example needs no date."""
+
+OWN_QUOTA = "sku_9a1e4da7c36d832a1b35"
+"""Bronze Age, adult: sold from our own stock."""
+
+DRAFT = "prd_f03fcc3740841b949ba6"
+"""The audio guide, a draft."""
+
+ORDER_NO = "1039000000000000001"
+
+Schema = dict[str, Any]
+Operation = tuple[str, str]
+
+PARAMETERS: Mapping[str, tuple[str, Any]] = {
+    "path order_no": ("An order's number, as placing or the list of orders showed it.", ORDER_NO),
+    "path case_id": ("A case's id, as the list of cases shows it.", f"xcp-{ORDER_NO}-1-escalated-1"),
+    "path distributor_id": ("A distributor's id.", "meridian"),
+    "path operator_id": ("An operator's id.", "opr_support"),
+    "path key_id": ("The public part of a key: between `tsr_live_` and the secret.", "0f3a9c1d2b4e5f60"),
+    "path product_id": ("A product's id.", PASS),
+    "path sku_id": ("A variant's id.", OWN_QUOTA),
+    "path supplier_id": ("A supplier's id.", "northgate"),
+    "query status": ("Only those in this state.", None),
+    "query state": ("Only those in this state.", "open"),
+    "query kind": ("Only those of this kind.", None),
+    "query buyer_ref": ("Only this buyer's, by the distributor's own name for it.", None),
+    "query client_order_no": ("The one with the distributor's own number.", None),
+    "query supplier_id": ("Only this supplier's.", "northgate"),
+    "query subject_id": ("The events of one order: its number.", ORDER_NO),
+}
+"""Description (where the code gives none) and example, by place and name. None: the example is left to the code."""
+
+PATHS: Mapping[Operation, Mapping[str, str]] = {
+    ("post", "/v1/products/{product_id}/transitions"): {"product_id": DRAFT},
+}
+"""Operations whose example needs another id than the usual one."""
+
+_REASON = "asked by the buyer"
+
+BODIES: Mapping[Operation, Mapping[str, Any]] = {
+    ("post", "/v1/orders"): {
+        "currency": "CNY",
+        "buyer_ref": "buyer-7",
+        "lines": [
+            {
+                "sku_id": PASS_ADULT,
+                "quantity": 2,
+                "unit_price": {"amount_minor": PASS_ADULT_MINOR, "currency": "CNY"},
+            }
+        ],
+        "contact": {"full_name": "Li Lei", "email": "li.lei@buyer.example", "phone": "+86 10 5550 0100"},
+    },
+    ("post", "/v1/orders/{order_no}/cancel"): {"reason": _REASON},
+    ("post", "/v1/orders/{order_no}/extend"): {"by_s": 600},
+    ("post", "/v1/orders/{order_no}/review"): {"decision": "approve", "reason": "known customer"},
+    ("post", "/v1/exceptions/{case_id}/decide"): {"decision": "acknowledge", "reason": "told to the supplier"},
+    ("put", "/v1/distributors/{distributor_id}/credit-line"): {
+        "limit": {"amount_minor": 120_000_000, "currency": "CNY"}
+    },
+    ("post", "/v1/distributors/{distributor_id}/grants"): {
+        "action": "order:create",
+        "resource_kind": "supplier",
+        "resource_id": "northgate",
+    },
+    ("post", "/v1/operators"): {"name": "Grace", "role": "support"},
+    ("post", "/v1/distributors/{distributor_id}/keys"): {"days": 90},
+    ("post", "/v1/operators/{operator_id}/keys"): {"days": 90},
+    ("patch", "/v1/products/{product_id}"): {"description": "Three houses, one day."},
+    ("post", "/v1/products/{product_id}/transitions"): {"event": "submit", "reason": "texts are ready"},
+    ("post", "/v1/skus/{sku_id}/prices"): {"price": {"amount_minor": 6_500, "currency": "CNY"}},
+    ("put", "/v1/skus/{sku_id}/stock-policy"): {"stock_policy": "hold", "lock_at_supplier": False},
+    ("post", "/v1/skus/{sku_id}/receipts"): {"reference": "dn-2026-0042", "quantity": 100},
+    ("post", "/v1/skus/{sku_id}/adjustments"): {
+        "reference": "stocktake-7",
+        "quantity": -2,
+        "reason": "damaged in transit",
+    },
+    ("post", "/v1/suppliers"): {
+        "id": "riverside",
+        "name": "Riverside Halls",
+        "base_url": "https://riverside.example/octo",
+        "api_token": "riverside-token-0001",
+        "callback_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    },
+    ("patch", "/v1/suppliers/{supplier_id}"): {"ceiling_s": 60.0},
+    ("put", "/v1/suppliers/{supplier_id}/breaker"): {"state": "closed", "reason": "maintenance is over"},
+}
+
+
+def operations(schema: Schema) -> Iterator[tuple[Operation, Schema]]:
+    """Every operation of the document with its method (lower case) and path."""
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            yield (method, path), operation
+
+
+def rendered(schema: Schema) -> str:
+    """The document as it is committed: docs/openapi.json."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def complete(schema: Schema) -> None:
+    """Writes the texts and examples above into the document."""
+    for key, operation in operations(schema):
+        for parameter in operation.get("parameters", ()):
+            _describe(key, parameter)
+        body = BODIES.get(key)
+        if body is not None:
+            operation["requestBody"]["content"]["application/json"]["example"] = body
+
+
+def _describe(key: Operation, parameter: Schema) -> None:
+    text, example = PARAMETERS.get(f"{parameter['in']} {parameter['name']}", ("", None))
+    example = PATHS.get(key, {}).get(parameter["name"], example)
+    if text:
+        parameter.setdefault("description", text)
+    if example is not None and parameter["in"] == "path":
+        parameter["schema"].pop("examples", None)
+        parameter["example"] = example
