@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.machines import Machine
-from domain.orders import DELIVERY, FULFILLMENT, PAYMENT, REFUND, STATUS, status_of
+from domain.orders import DELIVERY, FULFILLMENT, PAYMENT, REFUND, STATUS, OrderStatus, status_of
 from domain.settlement import LineFacts, Owed, expected_payable, expected_receivable
 
 AXES: Mapping[str, Machine[Any, Any]] = {
@@ -90,7 +90,9 @@ def judge_derivation(order: OrderFacts) -> Iterator[Violation]:
     """The order's status and totals are those of its lines."""
     subject = str(order.order_no)
     if not order.lines:
-        yield Violation("order_has_lines", subject, "the order has no line")
+        # What is refused before it is opened has none: what was asked for may not even exist.
+        if order.axes["status"] != OrderStatus.REJECTED or order.total_minor:
+            yield Violation("order_has_lines", subject, "the order has no line")
         return
     derived = status_of(line.status for line in order.lines)
     if derived != order.axes["status"]:
@@ -108,11 +110,15 @@ def judge_log(order: OrderFacts) -> Iterator[Violation]:
     actual: dict[tuple[int, str], str] = {(0, axis): order.axes[axis] for axis in AXES}
     actual |= {(line.line_no, "status"): line.status for line in order.lines}
     replayed: dict[tuple[int, str], str] = {place: str(AXES[place[1]].initial) for place in actual}
-    for logged in order.events:
+    for number, logged in enumerate(order.events):
         if logged.axis not in AXES:
             continue
         place = (logged.line_no, logged.axis)
+        if number == 0 and not logged.from_state and logged.to_state == replayed.get(place):
+            continue  # the order's birth: from nothing to its initial state
         before = replayed.get(place)
+        if not logged.from_state and before == logged.to_state == AXES[place[1]].initial:
+            continue  # the order's beginning: it was placed into the initial state
         after = AXES[logged.axis].table.get((before, logged.event))
         if before != logged.from_state or after != logged.to_state:
             told = f"{logged.event}: {logged.from_state} -> {logged.to_state}"

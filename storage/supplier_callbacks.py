@@ -28,8 +28,8 @@ async def mark(cx: Connection, supplier_id: str, message_id: str, state: str, *,
     """How handing over went: `handed_over`, `unmatched` (no booking of ours has the reference) or `waiting`."""
     await cx.execute(
         """
-        UPDATE supplier_callbacks SET state = %(state)s, attempts = attempts + 1,
-               handed_over_at = CASE WHEN %(state)s = 'handed_over' THEN %(now)s END
+        UPDATE supplier_callbacks SET state = %(state)s::text, attempts = attempts + 1,
+               handed_over_at = CASE WHEN %(state)s::text = 'handed_over' THEN %(now)s END
         WHERE supplier_id = %(supplier)s AND message_id = %(message)s AND state <> 'handed_over'
         """,
         {"state": state, "now": now, "supplier": supplier_id, "message": message_id},
