@@ -75,7 +75,7 @@ class Workers:
     async def __aenter__(self) -> Workers:
         await self._stack.enter_async_context(self._http)
         await self._stack.enter_async_context(self._main_worker())
-        await self._look_for_suppliers()
+        await self.look_for_suppliers()
         self._looking = asyncio.create_task(self._keep_looking(), name="look-for-suppliers")
         return self
 
@@ -109,12 +109,13 @@ class Workers:
         while True:
             await asyncio.sleep(SUPPLIERS_LOOK_S)
             try:
-                await self._look_for_suppliers()
+                await self.look_for_suppliers()
             except Exception as failure:
                 # Weather of the database: the next look, in seconds, finds what this one missed.
                 _log.warning("suppliers.not_read", reason=str(failure))
 
-    async def _look_for_suppliers(self) -> None:
+    async def look_for_suppliers(self) -> None:
+        """Open a queue's worker for each supplier that has none with its present limits."""
         async with self._database.reading() as cx:
             suppliers = await list_suppliers(cx)
         for supplier in suppliers:

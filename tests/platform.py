@@ -1,0 +1,329 @@
+"""The whole platform in one process, as stories and fault runs use it: API, workers, PostgreSQL, Temporal and suppliers.
+
+Nothing is a mock: the suppliers are the simulator over HTTP, and time passes only where a test lets it. Workflows are
+started without time skipping; `fast_forward` moves the clock of one order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+import uvicorn
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient, Response
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import WorkflowEnvironment
+
+import migrations
+from api.app import create_app
+from api.deps import Parts
+from domain.inspection import InspectionTerms, Violation
+from domain.orders import AT_REST, OrderStatus
+from domain.supplier_books import BookEntry, compare_with_books
+from embedded.ports import LOCALHOST
+from embedded.postgres import PostgresServer
+from settings import Settings
+from simulators.supplier.serving import serving
+from storage.database import Database
+from storage.ids import LeasedIds
+from storage.inspection import inspect, promised_lines
+from tests.interference import Interference
+from tests.traders import Caller, Supplier, Ticket, Traders
+from worker import Workers
+from workflows.orders import order_workflow_id
+
+AT_ONCE = InspectionTerms(promise_s=3600, waiting_s=30, grace_s=-30 * 86_400)
+"""No grace: a test has let everything come to rest before it looks, and its orders' clocks run ahead."""
+
+REST_TIMEOUT_S = 40.0
+
+
+class _Server(uvicorn.Server):
+    """Beside the tests in their own event loop, whose signals stay pytest's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def _listening(app: FastAPI) -> AsyncIterator[str]:
+    """The application's address over real HTTP: what suppliers call back."""
+    config = uvicorn.Config(app, host=LOCALHOST, port=0, lifespan="off", log_level="error", access_log=False)
+    server = _Server(config)
+    serving_it = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://{LOCALHOST}:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serving_it
+
+
+@dataclass
+class Platform:
+    """One of everything. `database` is the worker's role, `owner` may arrange anything."""
+
+    env: WorkflowEnvironment
+    settings: Settings
+    postgres: PostgresServer
+    name: str
+    database: Database
+    owner: Database
+    app: FastAPI
+    api: AsyncClient
+    simulator: AsyncClient
+    workers: Workers
+    interference: Interference
+    traders: Traders
+    stack: AsyncExitStack
+    operator: Caller = field(init=False)
+    _judged: int = 0
+
+    # --- asking the API ----------------------------------------------------------------------------------------
+
+    async def place(
+        self,
+        caller: Caller,
+        *lines: Ticket | tuple[Ticket, int],
+        key: str | None = None,
+        api: AsyncClient | None = None,
+        dry_run: bool = False,
+        **body: Any,
+    ) -> Response:
+        """`POST /v1/orders`; a line is a ticket, or a ticket and how many."""
+        asked = [self.line(*line) if isinstance(line, tuple) else self.line(line) for line in lines]
+        return await (api or self.api).post(
+            f"/v1/orders?dry_run={str(dry_run).lower()}",
+            json={"currency": "CNY", "lines": asked, **body},
+            headers=caller.once(key),
+        )
+
+    @staticmethod
+    def line(ticket: Ticket, quantity: int = 1, **more: Any) -> dict[str, Any]:
+        """A line as a caller sends it who has seen the ticket's price."""
+        price = {"amount_minor": ticket.price_minor, "currency": "CNY"}
+        return {"sku_id": ticket.sku_id, "quantity": quantity, "unit_price": price, **more}
+
+    async def placed(self, caller: Caller, *lines: Ticket | tuple[Ticket, int], **body: Any) -> int:
+        """The number of an order that is locked now."""
+        answer = await self.place(caller, *lines, **body)
+        assert answer.status_code == 201, answer.text
+        return int(answer.json()["order_no"])
+
+    async def act(self, caller: Caller, order_no: int, action: str, body: Any = None, *, key: str | None = None,
+                  query: str = "") -> Response:  # fmt: skip
+        """`POST /v1/orders/{no}/{action}`."""
+        path = f"/v1/orders/{order_no:019d}/{action}{query}"
+        return await self.api.post(path, json=body or {}, headers=caller.once(key))
+
+    async def confirm(self, caller: Caller, order_no: int, *, wait_s: float = 5, key: str | None = None) -> Response:
+        return await self.act(caller, order_no, "confirm", key=key, query=f"?wait_s={wait_s}")
+
+    async def cancel(self, caller: Caller, order_no: int) -> Response:
+        return await self.act(caller, order_no, "cancel", {"reason": "changed my mind"})
+
+    async def read(self, order_no: int, caller: Caller | None = None) -> dict[str, Any]:
+        """The order in full; as an operator sees it, where no caller is given."""
+        answer = await self.api.get(f"/v1/orders/{order_no:019d}", headers=(caller or self.operator).headers)
+        assert answer.status_code == 200, answer.text
+        detail: dict[str, Any] = answer.json()
+        return detail
+
+    async def cases(self, order_no: int) -> dict[str, dict[str, Any]]:
+        """The order's cases in the operators' queue, by kind."""
+        rows = await self.rows("SELECT * FROM order_exceptions WHERE order_no = %s", order_no)
+        return {row["kind"]: row for row in rows}
+
+    async def decide(self, case_id: str, decision: str, **more: Any) -> Response:
+        """An operator's word on a case."""
+        body = {"decision": decision, "reason": "asked by phone", **more}
+        return await self.api.post(f"/v1/exceptions/{case_id}/decide", json=body, headers=self.operator.once())
+
+    # --- time and rest -----------------------------------------------------------------------------------------
+
+    def host(self, order_no: int) -> WorkflowHandle[Any, Any]:
+        return self.env.client.get_workflow_handle(order_workflow_id(order_no))
+
+    async def fast_forward(self, order_no: int, seconds: float | None = None) -> None:
+        """Let the order's clock run ahead: by so much, or until its workflow has ended."""
+        async with asyncio.timeout(REST_TIMEOUT_S):
+            try:
+                await self.env.fast_forward(self.host(order_no), seconds)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+
+    async def settled(self, order_no: int) -> dict[str, Any]:
+        """The order in full once its workflow has ended; its timers are skipped if it does not end by itself."""
+        try:
+            async with asyncio.timeout(1.5):
+                await self.host(order_no).result()
+        except TimeoutError:
+            await self.fast_forward(order_no)
+            async with asyncio.timeout(REST_TIMEOUT_S):
+                await self.host(order_no).result()
+        return await self.read(order_no)
+
+    async def until(self, happened: Callable[[], Awaitable[Any]], timeout_s: float = 20.0) -> Any:
+        """What `happened` answers, once that is true."""
+        deadline = time.monotonic() + timeout_s
+        while not (found := await happened()):
+            assert time.monotonic() < deadline, f"did not happen within {timeout_s:g} s"
+            await asyncio.sleep(0.02)
+        return found
+
+    async def until_status(self, order_no: int, *statuses: str) -> None:
+        async def reached() -> bool:
+            rows = await self.rows("SELECT status FROM orders WHERE order_no = %s", order_no)
+            return bool(rows) and rows[0]["status"] in statuses
+
+        await self.until(reached)
+
+    async def until_case(self, order_no: int, kind: str) -> dict[str, Any]:
+        async def opened() -> dict[str, Any] | None:
+            return (await self.cases(order_no)).get(kind)
+
+        case: dict[str, Any] = await self.until(opened)
+        return case
+
+    # --- arranging ---------------------------------------------------------------------------------------------
+
+    async def a_supplier(self, **terms: Any) -> Supplier:
+        """A supplier with a contract here and a house at the simulator, whose queue is being worked."""
+        supplier = await self.traders.a_supplier(self._callback_url, **terms)
+        await self.workers.look_for_suppliers()
+        return supplier
+
+    async def a_ticket(self, *suppliers: Supplier | tuple[Supplier, int], **facts: Any) -> Ticket:
+        """A ticket on the shelf, bought from these suppliers in this order (each with its cost), or from a new one."""
+        return await self.traders.a_ticket(*(suppliers or (await self.a_supplier(),)), **facts)
+
+    async def a_distributor(self, *, limit_minor: int = 100_000_000) -> Caller:
+        return await self.traders.a_distributor(limit_minor)
+
+    async def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        async with self.owner.reading() as cx:
+            cursor = await cx.execute(query.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def another_api(self) -> AsyncClient:
+        """A second API process: connections, node lease and placements of its own."""
+        app = await self.stack.enter_async_context(_an_app(self.settings, self.postgres, self.name, self.env))
+        return await self.stack.enter_async_context(AsyncClient(transport=ASGITransport(app), base_url="http://api"))
+
+    @property
+    def parts(self) -> Parts:
+        parts: Parts = self.app.state.parts
+        return parts
+
+    @property
+    def _callback_url(self) -> str:
+        return f"{self.settings.api_url}/v1/callbacks/suppliers"
+
+    # --- judging -----------------------------------------------------------------------------------------------
+
+    async def violations(self) -> list[Violation]:
+        """Every invariant, after everything that is at rest has really come to rest. Orders may be in motion."""
+        found, judged = await self._workflows_that_should_have_ended()
+        async with self.database.transaction() as cx:
+            found += await inspect(cx, AT_ONCE, since_no=self._judged)
+        async with self.database.reading() as cx:
+            lines = await promised_lines(cx)
+        entries = [BookEntry.of(document) for document in await self.traders.books()]
+        found += compare_with_books(lines, entries, now=datetime.now(UTC), promise_s=3600).violations
+        self._judged = judged
+        return found
+
+    async def _workflows_that_should_have_ended(self) -> tuple[list[Violation], int]:
+        """And the number up to which no order has to be judged again."""
+        rows = await self.rows(
+            "SELECT order_no, status FROM orders WHERE order_no > %s ORDER BY order_no", self._judged
+        )
+        found = await asyncio.gather(*(self._judge_workflow(row["order_no"], row["status"]) for row in rows))
+        still = [row["order_no"] for row in rows if OrderStatus(row["status"]) not in AT_REST]
+        judged = min([*still, max([row["order_no"] for row in rows], default=self._judged) + 1]) - 1
+        return [each for each in found if each is not None], judged
+
+    async def _judge_workflow(self, order_no: int, status: str) -> Violation | None:
+        try:
+            found = (await self.host(order_no).describe()).status
+        except RPCError:
+            return Violation("motion_has_workflow", str(order_no), f"{status}, and no workflow was ever started")
+        if OrderStatus(status) not in AT_REST:
+            if found is WorkflowExecutionStatus.RUNNING:
+                return None
+            return Violation("motion_has_workflow", str(order_no), f"{status}, and its workflow is {found}")
+        if found is WorkflowExecutionStatus.RUNNING:
+            try:
+                await self.settled(order_no)
+            except TimeoutError:
+                return Violation("rest_has_no_workflow", str(order_no), f"{status}, and its workflow does not end")
+        return None
+
+    async def end_what_is_in_motion(self) -> None:
+        """Nothing of these tests may reach for another database later."""
+        rows = await self.rows("SELECT host_workflow_id FROM orders WHERE status <> ALL (%s)", sorted(AT_REST))
+        for row in rows:
+            handle = self.env.client.get_workflow_handle(row["host_workflow_id"])
+            if (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+                await handle.terminate("the tests are over")
+
+
+@asynccontextmanager
+async def _an_app(
+    settings: Settings, postgres: PostgresServer, name: str, env: WorkflowEnvironment
+) -> AsyncIterator[FastAPI]:
+    async with Database(postgres.url("tessera_api", name), pool_max=12) as database, LeasedIds(database) as ids:
+        app = create_app(settings, database, env.client)
+        app.state.parts = replace(app.state.parts, ids=ids)
+        yield app
+
+
+@contextmanager
+def _a_database(postgres: PostgresServer, name: str) -> Iterator[None]:
+    postgres.ensure_roles(name)
+    migrations.upgrade(postgres.url("tessera_owner", name))
+    yield
+    with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as cx:
+        cx.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@asynccontextmanager
+async def running_platform(
+    postgres: PostgresServer, env: WorkflowEnvironment, directory: Path, name: str, **settings: Any
+) -> AsyncIterator[Platform]:
+    """A platform with a database of its own. Workers of two platforms would take each other's tasks: one at a time."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_a_database(postgres, name))
+        stack.enter_context(env.with_time_skipping_disabled())
+        url = stack.enter_context(serving(directory))
+        simulator = await stack.enter_async_context(httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30))
+        database = await stack.enter_async_context(Database(postgres.url("tessera_worker", name), pool_max=24))
+        owner = await stack.enter_async_context(Database(postgres.url("tessera_owner", name), pool_max=6))
+        chosen = Settings(worker_sandboxed=True, max_orders_in_flight=64, **settings)
+        app = await stack.enter_async_context(_an_app(chosen, postgres, name, env))
+        chosen = chosen.model_copy(update={"api_url": await stack.enter_async_context(_listening(app))})
+        api = await stack.enter_async_context(AsyncClient(transport=ASGITransport(app), base_url="http://api"))
+        interference = Interference(owner)
+        workers = await stack.enter_async_context(Workers(chosen, env.client, database, interceptors=[interference]))
+        traders = Traders(owner, simulator, chosen)
+        platform = Platform(
+            env, chosen, postgres, name, database, owner, app, api, simulator, workers, interference, traders, stack
+        )
+        await traders.open()
+        platform.operator = await traders.an_operator()
+        stack.push_async_callback(platform.end_what_is_in_motion)
+        yield platform
+
+
+HOUR_S = timedelta(hours=1).total_seconds()

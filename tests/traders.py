@@ -1,0 +1,238 @@
+"""Who trades on the platform, and with what: builders of suppliers, tickets, distributors and operators."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from httpx2 import AsyncClient
+from psycopg.types.json import Jsonb
+from standardwebhooks import Webhook
+
+from api.account_views import first_grants
+from api.keys import mint
+from domain.access import PrincipalKind, Role
+from settings import Settings
+from storage import accounts
+from storage.accounts import ApiKeyRow, DistributorRow, OperatorRow
+from storage.database import Database
+
+PRICE_MINOR, COST_MINOR = 20_000, 17_000
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody with a key."""
+
+    id: str
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def once(self, key: str | None = None) -> dict[str, str]:
+        """Headers of a POST, with the given Idempotency-Key or a fresh one."""
+        return {**self.headers, "Idempotency-Key": key or f"key-{next(_numbers)}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A variant on the shelf, at the price that a caller has seen."""
+
+    sku_id: str
+    product_id: str
+    price_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """A supplier, by its one id here and at the simulator, and the control of how it behaves."""
+
+    id: str
+    secret: str
+    simulator: AsyncClient
+
+    async def next(self, operation: str, kind: str, count: int = 1, reference: str | None = None) -> None:
+        """The next `count` such calls meet the fault."""
+        forced = {"operation": operation, "kind": kind, "count": count, "reference": reference}
+        answer = await self.simulator.post(f"/control/{self.id}/next", json=forced)
+        assert answer.is_success, answer.text
+
+    async def behave(self, **params: Any) -> None:
+        """How its faults look; see `FaultParams`."""
+        answer = await self.simulator.put(f"/control/{self.id}/faults", json={"params": params})
+        assert answer.is_success, answer.text
+
+    async def book(self) -> list[dict[str, Any]]:
+        """All that the outside world saw, oldest first."""
+        answer = await self.simulator.get(f"/control/{self.id}/book")
+        bookings: list[dict[str, Any]] = answer.json()["bookings"]
+        return bookings
+
+    async def statuses(self) -> list[str]:
+        return [booking["status"] for booking in await self.book()]
+
+    async def hits(self) -> dict[str, int]:
+        """Faults that took effect, by kind."""
+        hits: dict[str, int] = (await self.simulator.get(f"/control/{self.id}/hits")).json()["hits"]
+        return hits
+
+    async def octo(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Somebody else at the supplier's own desk, behind our back."""
+        answer = await self.simulator.request(
+            method, f"/{self.id}/octo{path}", json=body, headers={"Authorization": f"Bearer {self.id}-token"}
+        )
+        document: dict[str, Any] = answer.json()
+        return document
+
+    async def says(self, api: AsyncClient, reference: str, status: str, *, message_id: str | None = None) -> int:
+        """A callback that says so of the booking, whatever the book has; the status it was answered with."""
+        told = await self.octo("GET", f"/bookings/{reference}")
+        told |= {"status": status}
+        if status in ("REJECTED", "ON_HOLD", "PENDING", "EXPIRED"):
+            told |= {"utcConfirmedAt": None}
+            for item in told["unitItems"]:
+                item |= {"status": status, "ticket": None}
+        return await self.tells(api, told, message_id=message_id)
+
+    async def tells(self, api: AsyncClient, booking: dict[str, Any], *, message_id: str | None = None) -> int:
+        """A callback with that booking, signed as agreed."""
+        body, now, name = json.dumps(booking), datetime.now(UTC), message_id or f"msg_{next(_numbers)}"
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": name,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(self.secret).sign(name, now, body),
+        }
+        answer = await api.post(f"/v1/callbacks/suppliers/{self.id}", content=body.encode(), headers=headers)
+        return answer.status_code
+
+
+class Traders:
+    """Makes them. `owner` may write anything; the catalogue is written as a synchronisation leaves it."""
+
+    def __init__(self, owner: Database, simulator: AsyncClient, settings: Settings) -> None:
+        self._owner = owner
+        self._simulator = simulator
+        self._settings = settings
+        self._suppliers: list[Supplier] = []
+
+    async def open(self) -> None:
+        """The shelves that tickets stand on."""
+        async with self._owner.reading() as cx:
+            await cx.execute(
+                "INSERT INTO categories (id, name, kind) VALUES ('cat', 'Tickets', 'ticket'), "
+                "('goods', 'Goods', 'physical')"
+            )
+
+    async def a_supplier(
+        self, callback_url: str, *, calls_back: bool = True, deduplicates: bool = True, hold_s: float | None = None,
+        **terms: Any,
+    ) -> Supplier:  # fmt: skip
+        """`terms` are its contract's; `deduplicates` and `hold_s` are how it really is."""
+        name = f"house{next(_numbers)}"
+        secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
+        body: dict[str, Any] = {"like": "northgate", "deduplicates": deduplicates}
+        if hold_s is not None:
+            body["hold_s"] = hold_s
+        answer = await self._simulator.put(f"/control/{name}", json=body)
+        assert answer.is_success, answer.text
+        if calls_back:
+            target = {"url": f"{callback_url}/{name}", "secret": secret}
+            await self._simulator.put(f"/control/{name}/callbacks", json=target)
+        row = {
+            "id": name, "name": name, "base_url": f"{self._simulator.base_url}".rstrip("/") + f"/{name}/octo",
+            "api_token": f"{name}-token", "callback_secret": secret, "created_at": datetime.now(UTC), **terms,
+        }  # fmt: skip
+        await self._insert("suppliers", row)
+        supplier = Supplier(name, secret, self._simulator)
+        self._suppliers.append(supplier)
+        return supplier
+
+    async def a_ticket(
+        self,
+        *suppliers: Supplier | tuple[Supplier, int],
+        price_minor: int = PRICE_MINOR,
+        stock: int | None = None,
+        policy: str = "hold",
+        lock: bool = False,
+        kind: str = "ticket",
+        status: str = "on_shelf",
+        event_at: datetime | None = None,
+        **product: Any,
+    ) -> Ticket:
+        """Of own quota where `stock` is given, by `policy`; `lock`: held at the supplier before it is paid."""
+        number, now = next(_numbers), datetime.now(UTC)
+        ticket = Ticket(f"sku-{number:06d}", f"prd-{number:06d}", price_minor)
+        category = "cat" if kind == "ticket" else "goods"
+        await self._insert("products", {
+            "id": ticket.product_id, "category_id": category, "kind": kind, "title": f"Pass {number}",
+            "status": status, "time_zone": "Asia/Shanghai", "attributes": Jsonb([]), "terms": Jsonb({}),
+            "images": Jsonb([]), "created_at": now, "updated_at": now, **product,
+        })  # fmt: skip
+        await self._insert("skus", {
+            "id": ticket.sku_id, "product_id": ticket.product_id, "title": "Adult", "attributes": Jsonb([]),
+            "stock_policy": policy if stock is not None else "none", "event_at": event_at, "updated_at": now,
+        })  # fmt: skip
+        await self._insert("prices", {
+            "id": f"prc-{number}", "sku_id": ticket.sku_id, "currency": "CNY", "amount_minor": price_minor,
+            "valid_from": now - timedelta(days=1),
+        })  # fmt: skip
+        for rank, offered in enumerate(suppliers):
+            supplier, cost = offered if isinstance(offered, tuple) else (offered, COST_MINOR)
+            await self._insert("offers", {
+                "id": f"off-{number}-{rank}", "sku_id": ticket.sku_id, "supplier_id": supplier.id,
+                "supplier_product_id": "ng-open-pass", "option_id": "DEFAULT", "unit_id": "adult",
+                "cost_minor": cost, "currency": "CNY", "rank": rank, "lock_at_supplier": lock,
+            })  # fmt: skip
+        if stock is not None:
+            await self._insert("stock", {"sku_id": ticket.sku_id, "on_hand": stock})
+            if stock:
+                await self._insert("stock_movements", {
+                    "key": f"receipt/{ticket.sku_id}", "sku_id": ticket.sku_id, "kind": "received",
+                    "quantity": stock, "at": now,
+                })  # fmt: skip
+        return ticket
+
+    async def a_distributor(self, limit_minor: int) -> Caller:
+        """With a credit line in CNY and the usual grants."""
+        now, distributor_id = datetime.now(UTC), f"dst{next(_numbers)}"
+        row = DistributorRow(id=distributor_id, name="Acme", currency="CNY", time_zone="Asia/Shanghai", created_at=now)
+        async with self._owner.transaction() as cx:
+            await accounts.add_distributor(
+                cx, row, limit_minor=limit_minor, prepaid_minor=0, grants=first_grants(distributor_id, now)
+            )
+        return await self._with_key(PrincipalKind.DISTRIBUTOR, distributor_id, now)
+
+    async def an_operator(self, role: Role = Role.ADMIN) -> Caller:
+        now, operator_id = datetime.now(UTC), f"opr{next(_numbers)}"
+        async with self._owner.transaction() as cx:
+            await accounts.add_operator(cx, OperatorRow(id=operator_id, name="Ada", role=role, created_at=now))
+        return await self._with_key(PrincipalKind.OPERATOR, operator_id, now)
+
+    async def books(self) -> list[dict[str, Any]]:
+        """All suppliers' books."""
+        return [booking for supplier in self._suppliers for booking in await supplier.book()]
+
+    async def _with_key(self, kind: PrincipalKind, owner_id: str, now: datetime) -> Caller:
+        minted = mint(self._settings.pepper.get_secret_value())
+        row = ApiKeyRow(
+            id=minted.id, principal_kind=kind, principal_id=owner_id, secret_hmac=minted.secret_hmac,
+            created_at=now, expires_at=now + timedelta(days=30),
+        )  # fmt: skip
+        async with self._owner.transaction() as cx:
+            await accounts.add_key(cx, row, now)
+        return Caller(owner_id, minted.token)
+
+    async def _insert(self, table: str, row: dict[str, Any]) -> None:
+        columns = ", ".join(row)
+        places = ", ".join(["%s"] * len(row))
+        async with self._owner.reading() as cx:
+            await cx.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})".encode(), tuple(row.values()))
