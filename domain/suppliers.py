@@ -54,7 +54,7 @@ class Breaker:
         if self.state in (BreakerState.FORCED_OPEN, BreakerState.FORCED_CLOSED):
             return self
         if self.state is BreakerState.OPEN:
-            return Breaker(BreakerState.CLOSED) if succeeded else Breaker(BreakerState.OPEN, self.opened_at, now)
+            return Breaker(BreakerState.CLOSED) if succeeded else self
         if calls >= terms.min_calls and failures >= terms.error_share * calls:
             return Breaker(BreakerState.OPEN, opened_at=now)
         return self

@@ -73,6 +73,7 @@ class LineIssuance:
         self._decision: LineDecision | None = None
         self._accepted: Definite | None = None
         self._unreached = 0
+        self._asked_when_escalated = 0
         self.status = plan.status
         self.negotiating_since: datetime | None = None
         self.asked = 0
@@ -257,7 +258,7 @@ class LineIssuance:
         if isinstance(last, NotReached) and last.retry_after_s is not None:
             wait_s = max(wait_s, last.retry_after_s)
         if self.escalated:
-            wait_s = min(terms.ceiling_s * 2 ** min(self.asked, 12), ASK_CEILING_S)
+            wait_s = min(terms.ceiling_s * 2 ** min(self.asked - self._asked_when_escalated, 12), ASK_CEILING_S)
         else:
             left_s = (deadline - workflow.now()).total_seconds()
             wait_s = min(wait_s, max(left_s, 0.2))
@@ -293,6 +294,7 @@ class LineIssuance:
 
     async def _escalate(self) -> None:
         self.escalated = True
+        self._asked_when_escalated = self.asked
         await durably(
             IssuanceActivities.open_exception,
             OpenException(

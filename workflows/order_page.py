@@ -34,7 +34,7 @@ def render_page(
     if undoing:
         page.append("Giving back what suppliers hold for it.")
     if lines:
-        page.append("| line | status | supplier | note |\n|---|---|---|---|\n" + "\n".join(map(_row, lines)))
+        page.append("\n".join(map(_row, lines)))
     waiting = [line for line in lines if line.escalated]
     if waiting:
         numbers = ", ".join(str(line.line_no) for line in waiting)
@@ -46,7 +46,10 @@ def render_page(
 
 
 def _row(line: LineIssuance) -> str:
-    note = ""
+    row = f"- Line {line.line_no}: `{line.status}`"
+    if line.supplier_id:
+        row += f", supplier `{line.supplier_id}`"
     if line.negotiating_since is not None:
-        note = f"negotiating since {line.negotiating_since:%H:%M:%S} UTC, asked {line.asked} times"
-    return f"| {line.line_no} | `{line.status}` | {line.supplier_id or '-'} | {note} |"
+        since = f"{line.negotiating_since:%Y-%m-%d %H:%M:%S}"
+        row += f"; its answer is not known since {since} UTC, asked {line.asked} times"
+    return row
