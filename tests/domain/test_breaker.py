@@ -45,6 +45,8 @@ def test_a_success_closes_it_and_a_failure_while_open_changes_nothing() -> None:
     assert closed == Breaker(BreakerState.CLOSED)
     assert still == probing  # questions of negotiations go on meanwhile: their failures don't put off the next probe
 
+
+@pytest.mark.parametrize("succeeded", [True, False])
 def test_an_operators_word_lasts(state: BreakerState, admits: bool, succeeded: bool) -> None:
     forced = Breaker(state, opened_at=NOW)
     after = forced.after(TERMS, NOW, calls=20, failures=20, succeeded=succeeded)
