@@ -46,7 +46,7 @@ def up(
     options = StackOptions(apis=api, workers=worker, simulators=tuple(SIMULATORS) if simulators else ())
     seeds = simulators and api > 0 and worker > 0
     stack = Stack(settings, options, report=_say, seed=_seed if seeds else None)
-    _end(asyncio.run(_run_until_stopped(stack)))
+    _end(asyncio.run(_run_until_stopped(stack, reconciling=worker > 0)))
 
 
 async def _seed(settings: Settings) -> None:
@@ -60,6 +60,75 @@ async def _seed(settings: Settings) -> None:
 def seed(data_dir: DataDir = None) -> None:
     """Makes the sample data: accounts with keys, the simulated suppliers and their catalogues. Repeatable."""
     run_to_end(_seed(_running(data_dir)))
+
+
+@app.command()
+def demo(
+    data_dir: DataDir = None,
+    seed: Annotated[int, typer.Option(envvar="SEED", help="Chooses the run.")] = 1,
+    orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders are placed.")] = 300,
+) -> None:
+    """Orders at three suppliers that misbehave, from placing to settled flows, with a table of what came of them.
+
+    Uses the stack that runs on the data directory, or starts one for the time of the demo. Exit code 1: something
+    was lost, done twice or miscounted, or a kind of fault was never met.
+    """
+    from demo import command
+
+    _end(asyncio.run(_or_told(command.demo(_settings(data_dir), seed, orders))))
+
+
+@app.command()
+def torment(
+    data_dir: DataDir = None,
+    seed: Annotated[int, typer.Option(envvar="SEED", help="Chooses the run.")] = 1,
+    orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders are placed.")] = 150,
+    kills: Annotated[int, typer.Option(min=1, max=100, help="How often each part is killed.")] = 3,
+) -> None:
+    """The demo's load on a fresh stack whose worker, API, Temporal and PostgreSQL are killed, and started, again and
+    again.
+
+    Exit code 1: an order was lost, done twice or didn't come to rest.
+    """
+    from demo import command
+
+    _end(asyncio.run(_or_told(command.torment_stack(_settings(data_dir), seed, orders, kills))))
+
+
+@app.command()
+def inspect(
+    data_dir: DataDir = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Checks every invariant over database, Temporal and simulated suppliers' books. Exit code 1: a violation."""
+    import inspecting
+
+    _end(asyncio.run(_or_told(inspecting.show(_running(data_dir), as_json=json))))
+
+
+@app.command()
+def reconcile(data_dir: DataDir = None) -> None:
+    """Starts every order, claim and release again whose workflow Temporal has lost. Safe at any time."""
+    from reconcile import reconcile as start_what_is_missing
+
+    async def once() -> int:
+        done = await start_what_is_missing(_running(data_dir), _say)
+        _say(
+            f"reconciled: {done.looked_at} looked at; started again: {done.orders} orders, {done.claims} claims, "
+            f"{done.releases} releases"
+        )
+        return 0
+
+    _end(asyncio.run(_or_told(once())))
+
+
+async def _or_told(work: Coroutine[Any, Any, int]) -> int:
+    """The work's exit code; a sentence instead of a trace for what the user can put right."""
+    try:
+        return await work
+    except RuntimeError as failure:
+        _say(str(failure))
+        return 1
 
 
 @app.command()
@@ -172,7 +241,24 @@ def simulator(
     os.execv(sys.executable, argv)
 
 
-async def _run_until_stopped(stack: Stack) -> int:
+@app.command()
+def bench(
+    only: Annotated[
+        str | None, typer.Option(help="One of orders, placing, hot-sku, sold-out: alone, and nothing is written.")
+    ] = None,
+) -> None:
+    """Measures Tessera against yardsticks of the same run, on a stack of its own. Takes about four minutes.
+
+    Shows a table and writes benchmarks/results/latest.json.
+    """
+    from benchmarks.run import BENCHMARKS, run
+
+    if only is not None and only not in BENCHMARKS:
+        _fail(f"no benchmark called {only}: there are {', '.join(BENCHMARKS)}")
+    run_to_end(run(only))
+
+
+async def _run_until_stopped(stack: Stack, *, reconciling: bool) -> int:
     """Starts the stack, shows where to look, waits for Ctrl-C or SIGTERM (also while starting), stops all in order."""
     import signal
 
@@ -194,10 +280,22 @@ async def _run_until_stopped(stack: Stack) -> int:
         _say(f"not started: {failure}")
         return 1
     _show(stack)
+    if reconciling:
+        await _reconcile(stack)
     await waiting
     _say("stopping")
     await stack.stop()
     return 0
+
+
+async def _reconcile(stack: Stack) -> None:
+    """Orders whose workflows were lost go on. What hinders that now is told, and `tessera reconcile` repeats it."""
+    from reconcile import reconcile as start_what_is_missing
+
+    try:
+        await start_what_is_missing(stack.settings, _say)
+    except Exception as failure:
+        _say(f"not reconciled ({failure}): run `tessera reconcile`")
 
 
 def _show(stack: Stack) -> None:

@@ -69,5 +69,7 @@ def configure(settings: Settings) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    # each request of ours to a supplier would be a line; what became of it is in supplier_calls
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     # our own middleware writes one line per request, with what uvicorn's cannot know
     logging.getLogger("uvicorn.access").disabled = True

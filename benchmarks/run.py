@@ -1,0 +1,37 @@
+"""All benchmarks, one after another, on one stack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from rich.console import Console
+
+from benchmarks import inventory, orders, results
+from benchmarks.results import Result
+from benchmarks.world import World, world
+
+BENCHMARKS: Mapping[str, Callable[[World], Awaitable[list[Result]]]] = {
+    "orders": orders.throughput,
+    "placing": orders.placing,
+    "hot-sku": inventory.hot_sku,
+    "sold-out": inventory.sold_out,
+}
+
+
+async def run(only: str | None = None) -> None:
+    """Measure, show the table and write the JSON. A benchmark named in `only` runs alone and writes nothing."""
+    console = Console()
+    began = time.monotonic()
+    found: list[Result] = []
+    chosen = {name: benchmark for name, benchmark in BENCHMARKS.items() if only in (None, name)}
+    with console.status("starting the stack that is measured") as status:
+        async with world(status.update) as measured:
+            for number, (name, benchmark) in enumerate(chosen.items(), start=1):
+                status.update(f"{number} of {len(chosen)}: {name}")
+                found += await benchmark(measured)
+            status.update("stopping the stack")
+    results.show(found, console)
+    if only is None:
+        path = results.write(found, time.monotonic() - began)
+        console.print(f"Written to {path}, after {time.monotonic() - began:.0f} s.")
