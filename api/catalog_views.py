@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from api.views import Input, Instant, MoneyInput, MoneyView, Name, Text, View
+from api.views import Flag, Input, Instant, MoneyInput, MoneyView, Name, Text, View
 from domain.access import Action, Grant, Principal, PrincipalKind, ResourceKind
 from domain.catalog import DEFAULT_CHANNEL, ProductEvent, ProductStatus, Sellable, price_at, sellable
 from domain.money import Money
@@ -213,7 +213,7 @@ class ProductEdit(Input):
     terms: JsonObject | None = None
     images: Annotated[list[Text], Field(max_length=50)] | None = Field(None, description="Addresses.")
     buyer_limit: Annotated[int, Field(ge=0, le=10_000, strict=True)] | None = None
-    visitors_required: bool | None = None
+    visitors_required: Flag | None = None
 
 
 class PriceInput(Input):
@@ -228,7 +228,7 @@ class StockPolicyInput(Input):
     """`none`: the supplier's allotment; the others: own quota, taken at that moment."""
 
     stock_policy: Literal["hold", "at_place", "at_payment", "none"]
-    lock_at_supplier: bool
+    lock_at_supplier: Flag
 
 
 class OperationView(View):

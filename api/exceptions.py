@@ -203,7 +203,7 @@ async def _decide_line(
                 supplier_reference=body.supplier_reference,
                 answer={"tickets": tickets},
             )
-    decision = "issued" if body.decision == "issued" else "give_up"
+    decision: Literal["issued", "give_up"] = "issued" if body.decision == "issued" else "give_up"
     message = LineDecision(row["line_no"], decision, caller.ref, body.reason, body.supplier_reference or "")
     await actions.send(caller, row["order_no"], OrderWorkflow.decide, message, key)
 

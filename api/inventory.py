@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
 from api.deps import DatabaseDep, NowDep, capability, require
@@ -24,6 +24,19 @@ Reader = Annotated[Principal, require(Action.INVENTORY_READ)]
 Writer = Annotated[Principal, require(Action.INVENTORY_WRITE)]
 SkuId = Annotated[Id, Path(examples=["sku_0f3a9c1d2b4e5f60a1b2"])]
 Units = Annotated[int, Field(ge=1, le=10**9, strict=True, examples=[100])]
+
+
+def _not_zero(units: int) -> int:
+    if units == 0:
+        raise ValueError("corrects nothing: name the units that are too few, or, negative, too many")
+    return units
+
+
+Correction = Annotated[
+    int,
+    Field(ge=-(10**9), le=10**9, strict=True, examples=[-2], json_schema_extra={"not": {"const": 0}}),
+    AfterValidator(_not_zero),
+]
 
 
 class StockView(View):
@@ -53,7 +66,7 @@ class AdjustmentInput(Input):
     """A correction, up or down. `reference` (a stocktake's) counts once, for ever."""
 
     reference: Id = Field(examples=["stocktake-7"])
-    quantity: Annotated[int, Field(ge=-(10**9), le=10**9, strict=True, examples=[-2])]
+    quantity: Correction
     reason: Name = Field(examples=["damaged in transit"])
     warehouse_id: Id = Field(MAIN_WAREHOUSE, examples=["main"])
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.views import Currency, Id, Input, MoneyInput, Name, Text
+from api.views import Currency, Flag, Id, Input, MoneyInput, Name, Text
 
 Quantity = Annotated[int, Field(ge=1, le=1000, strict=True, examples=[2])]
 
@@ -43,7 +43,7 @@ class OrderInput(Input):
     device_ref: Id | None = Field(None, description="A stable reference of the buyer's device, for risk rules.")
     address_ref: Id | None = Field(None, description="A stable reference of the buyer's address, for risk rules.")
     contact: ContactInput | None = None
-    all_or_nothing: bool = Field(
+    all_or_nothing: Flag = Field(
         False, description="If any line cannot be issued, issued ones are cancelled and all is refunded."
     )
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from api.account_views import TimeZone
-from api.views import Currency, Id, Input, Instant, Name, View
+from api.views import Currency, Flag, Id, Input, Instant, Name, View
 from domain.issuance import DeadlinePolicy
 from domain.suppliers import Breaker, BreakerState
 from storage.scorecard import Scorecard
 from storage.supplier_contracts import SECRETS
 from storage.suppliers import SupplierRow
 
-Seconds = Annotated[float, Field(gt=0, le=86_400 * 30, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 30, allow_inf_nan=False, strict=True)]
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 
 
@@ -30,19 +30,19 @@ class SupplierCreate(Input):
     callback_secret: Secret
     time_zone: TimeZone = "Asia/Shanghai"
     currency: Currency = "CNY"
-    unique_references: bool = Field(True, description="One reference never makes two bookings there.")
-    consistency_window_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 10.0
+    unique_references: Flag = Field(True, description="One reference never makes two bookings there.")
+    consistency_window_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False, strict=True)] = 10.0
     first_interval_s: Seconds = 1.0
-    growth: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 2.0
+    growth: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False, strict=True)] = 2.0
     ceiling_s: Seconds = 300.0
     deadline_s: Seconds = 1800.0
     deadline_policy: DeadlinePolicy = DeadlinePolicy.ESCALATE
-    lock_timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 3.0
-    issue_timeout_s: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)] = 10.0
+    lock_timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False, strict=True)] = 3.0
+    issue_timeout_s: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False, strict=True)] = 10.0
     lock_s: Annotated[int, Field(ge=1, le=86_400, strict=True)] = 900
-    max_per_second: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 50.0
+    max_per_second: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, strict=True)] = 50.0
     max_concurrent: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 20
-    active: bool = True
+    active: Flag = True
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -67,16 +67,16 @@ class SupplierEdit(Input):
     base_url: str | None = Field(None, pattern=r"^https?://[^\s]+$", max_length=2000)
     api_token: Secret | None = None
     callback_secret: Secret | None = None
-    unique_references: bool | None = None
-    consistency_window_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = None
+    unique_references: Flag | None = None
+    consistency_window_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False, strict=True)] | None = None
     first_interval_s: Seconds | None = None
-    growth: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] | None = None
+    growth: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False, strict=True)] | None = None
     ceiling_s: Seconds | None = Field(None, examples=[60.0])
     deadline_s: Seconds | None = None
     deadline_policy: DeadlinePolicy | None = None
-    lock_timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] | None = None
-    issue_timeout_s: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)] | None = None
-    active: bool | None = None
+    lock_timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False, strict=True)] | None = None
+    issue_timeout_s: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False, strict=True)] | None = None
+    active: Flag | None = None
 
     def contract(self) -> dict[str, Any]:
         """The terms that are given, as the row has them."""

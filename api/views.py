@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from pydantic import (
 
 from domain.money import Money
 
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", re.ASCII)
+
 MAX_MINOR = 10**15
 """More than any price, limit or sum of one request; far inside 64 bits, so that sums of them are too."""
 
@@ -34,6 +37,13 @@ def _utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("is outside the calendar") from error
+
+
+def _rfc3339(value: object) -> object:
+    """Numbers, and texts of numbers, would be taken for seconds since 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339.match(value)):
+        return value
+    raise ValueError("is no time as in RFC 3339, such as 2026-05-01T08:00:00Z")
 
 
 def _order_no(value: object) -> object:
@@ -57,10 +67,15 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:\-]{0,6
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(examples=["CNY"])]
 """ISO 4217."""
 
+Flag = Annotated[bool, Field(strict=True)]
+"""A truth value of a body: neither 0 nor "yes"."""
+
 Minor = Annotated[int, Field(ge=0, le=MAX_MINOR, strict=True, examples=[12345])]
 """An amount of minor units, not negative."""
 
-Instant = Annotated[AwareDatetime, AfterValidator(_utc), Field(examples=["2026-05-01T08:00:00Z"])]
+Instant = Annotated[
+    AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_utc), Field(examples=["2026-05-01T08:00:00Z"])
+]
 """RFC 3339; any offset comes in, UTC goes out."""
 
 OrderNo = Annotated[
