@@ -12,7 +12,6 @@ from typing import Any
 import httpx2
 import structlog
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -22,6 +21,7 @@ from activities.catalog import CatalogActivities
 from activities.issuance import IssuanceActivities
 from activities.order_plans import OrderTimings
 from activities.orders import OrderActivities
+from activities.payloads import DATA_CONVERTER
 from activities.supplier_directory import Directory
 from activities.suppliers import SupplierActivities
 from settings import Settings
@@ -157,7 +157,7 @@ async def run_worker(settings: Settings) -> None:
     client = await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         runtime=_runtime(settings),
     )
     stopping = asyncio.Event()

@@ -15,9 +15,9 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 import telemetry
+from activities.payloads import DATA_CONVERTER
 from api import (
     accounts,
     catalog,
@@ -131,7 +131,7 @@ def application(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter, lazy=True)
+        client = await Client.connect(address, namespace=namespace, data_converter=DATA_CONVERTER, lazy=True)
         app.state.parts = replace(app.state.parts, temporal=client)
         async with database, LeasedIds(database) as ids:
             app.state.parts = replace(app.state.parts, ids=ids)
