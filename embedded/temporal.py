@@ -11,7 +11,7 @@ import asyncio
 import shutil
 import sysconfig
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -194,6 +194,21 @@ async def prepare_namespace(
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
+        await _until_searchable(client, missing)
+
+
+async def _until_searchable(client: Client, names: Iterable[str]) -> None:
+    """The front end hears of new attributes a few seconds late, and refuses workflows that carry them until then."""
+    query = " AND ".join(f"{name} IS NULL" for name in names)
+    deadline_s = time.monotonic() + NAMESPACE_CACHE_S
+    while True:
+        try:
+            await client.count_workflows(query)
+            return
+        except RPCError as refusal:
+            if refusal.status != RPCStatusCode.INVALID_ARGUMENT or time.monotonic() > deadline_s:
+                raise
+        await asyncio.sleep(0.2)
 
 
 async def _search_attributes(client: Client) -> frozenset[str]:
