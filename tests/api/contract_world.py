@@ -1,0 +1,148 @@
+"""A running installation for the contract's tests: everybody's keys, and orders, cases and accounts made as needed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+from standardwebhooks import Webhook
+
+from api import contract
+from domain.access import Role
+
+PATIENCE_S = 30.0
+PARKED_QUANTITY = 260
+"""More than the sample data's rule lets pass without a person's word."""
+
+BUYER = "distributor"
+OTHER = "other_distributor"
+ROLES = ("anonymous", BUYER, OTHER, *(str(role) for role in Role))
+
+Json = dict[str, Any]
+
+
+@dataclass
+class World:
+    """Speaks to one stack. `tokens`: by role; `secret`: of northgate's callbacks."""
+
+    base_url: str
+    tokens: dict[str, str]
+    secret: str
+    document: Json = field(default_factory=dict)
+    _numbers: Any = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.http = httpx2.Client(base_url=self.base_url, timeout=30, trust_env=False)
+        self.document = self.http.get("/openapi.json").json()
+
+    def headers(self, role: str) -> dict[str, str]:
+        """The role's key and a fresh Idempotency-Key."""
+        token = self.tokens.get(role)
+        key = {"Idempotency-Key": self.fresh("key")}
+        return {"Authorization": f"Bearer {token}", **key} if token else key
+
+    def fresh(self, prefix: str) -> str:
+        """A name that nothing has yet."""
+        return f"{prefix}-{time.time_ns():x}-{next(self._numbers)}"
+
+    def get(self, role: str, path: str) -> Json:
+        answer: Json = self.http.get(path, headers=self.headers(role)).raise_for_status().json()
+        return answer
+
+    def post(self, role: str, path: str, body: Json | None = None) -> Json:
+        answer = self.http.post(path, headers=self.headers(role), json=body)
+        assert answer.is_success, (path, answer.text)
+        found: Json = answer.json()
+        return found
+
+    def order_body(self, quantity: int = 1) -> Json:
+        """The contract's own example, in another quantity."""
+        body: Json = json.loads(json.dumps(contract.BODIES["post", "/v1/orders"]))
+        body["lines"][0]["quantity"] = quantity
+        return body
+
+    def locked(self) -> str:
+        """The number of an order that waits to be confirmed."""
+        return str(self.post(BUYER, "/v1/orders", self.order_body())["order_no"])
+
+    def parked(self) -> str:
+        """The number of an order that waits for an operator's review."""
+        placed = self.post(BUYER, "/v1/orders", self.order_body(PARKED_QUANTITY))
+        assert placed["in_review"], placed
+        return str(placed["order_no"])
+
+    def issued(self) -> str:
+        """The number of an order with tickets."""
+        number = self.locked()
+        self.post(BUYER, f"/v1/orders/{number}/confirm?wait_s=5")
+        self.wait(lambda: self.get(BUYER, f"/v1/orders/{number}")["status"] == "issued", f"order {number} is issued")
+        return number
+
+    def case(self) -> str:
+        """The id of a case: the supplier says that it has rejected what it had confirmed."""
+        number = self.issued()
+        order = self.get("admin", f"/v1/orders/{number}")
+        booking = order["lines"][0]["bookings"][0]
+        body = callback_body(booking["reference"])
+        path = f"/v1/callbacks/suppliers/{booking['supplier_id']}"
+        answer = self.http.post(path, content=body, headers=self.signed(body))
+        assert answer.status_code == 204, answer.text
+
+        def found() -> str | None:
+            cases = self.get("admin", "/v1/exceptions?state=open&limit=100")["data"]
+            return next((case["id"] for case in cases if case["order_no"] == number), None)
+
+        return str(self.wait(found, f"order {number} has a case"))
+
+    def signed(self, body: bytes) -> dict[str, str]:
+        """Headers of Standard Webhooks, as northgate would send them."""
+        message_id, now = self.fresh("msg"), datetime.now(UTC)
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(self.secret).sign(message_id, now, body.decode()),
+            "content-type": "application/json",
+        }
+
+    def wait(self, question: Callable[[], Any], what: str) -> Any:
+        """Asks until the answer is true; it is returned."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not (answer := question()):
+            assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
+            time.sleep(0.1)
+        return answer
+
+    def new_supplier(self) -> str:
+        supplier_id = self.fresh("sup")
+        self.post("admin", "/v1/suppliers", {**contract.BODIES["post", "/v1/suppliers"], "id": supplier_id})
+        return supplier_id
+
+    def new_distributor(self) -> str:
+        body = {"name": "Throwaway", "currency": "CNY", "time_zone": "UTC"}
+        return str(self.post("admin", "/v1/distributors", body)["id"])
+
+    def new_operator(self) -> str:
+        return str(self.post("admin", "/v1/operators", {"name": "Throwaway", "role": "support"})["id"])
+
+    def new_key(self, group: str, owner: str) -> str:
+        return str(self.post("admin", f"/v1/{group}/{owner}/keys", {"days": 1})["id"])
+
+    def import_body(self) -> Json:
+        """The contract's own example of a merchant's document."""
+        body = self.document["paths"]["/v1/products/import"]["post"]["requestBody"]["content"]
+        example: Json = body["application/json"]["example"]
+        return example
+
+    def new_draft(self) -> Json:
+        return self.post("admin", "/v1/products/import", self.import_body())
+
+
+def callback_body(reference: str) -> bytes:
+    """An OCTO booking that its supplier has rejected."""
+    return json.dumps({"id": reference, "uuid": reference, "status": "REJECTED", "unitItems": []}).encode()

@@ -1,0 +1,298 @@
+"""The whole contract against a real installation: each operation succeeds for somebody, and whatever else is sent by
+anybody, the answer is one that the contract documents.
+
+The first test takes every operation to a 2xx with existing ids; the second lets schemathesis loose as each role.
+Longer, with boundaries and sequences: `make contract`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+import seeding
+from api import contract
+from embedded.stack import Stack, StackOptions
+from settings import Settings
+from storage.database import Database
+from storage.supplier_contracts import get_supplier
+from tests.api.contract_fuzzing import Findings, Pools, fuzz
+from tests.api.contract_world import BUYER, OTHER, ROLES, World, callback_body
+
+SEED = 20261122
+CONFORMANCE: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+QUICK = (BUYER, "operations", "anonymous", "admin")
+"""The roles of the short run; `admin` comes last, since it may revoke the others' keys."""
+
+Parameters = dict[str, str]
+Wish = tuple[Parameters, Any]
+Story = dict[str, tuple[str, Callable[[World], Wish]]]
+
+
+async def _seed(settings: Settings) -> None:
+    await seeding.run(settings)
+
+
+@pytest.fixture(scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """The whole stack with its sample data, as `tessera up` makes it."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("contract"))
+    async with Stack(settings, StackOptions(usual_ports=False), seed=_seed) as stack:
+        keys = json.loads((stack.data_dir / "keys.json").read_text())
+        tokens = {name.removeprefix("opr_"): token for name, token in keys["operators"].items()}
+        tokens |= {BUYER: keys["distributors"]["meridian"], OTHER: keys["distributors"]["harbour"]}
+        yield World(stack.settings.api_url, tokens, await _secret(stack.settings))
+
+
+async def _secret(settings: Settings) -> str:
+    assert settings.api_database_url is not None
+    async with Database(settings.api_database_url, pool_max=1) as database, database.reading() as cx:
+        return str((await get_supplier(cx, "northgate")).callback_secret)
+
+
+def _example(label: str) -> Any:
+    method, path = label.split(" ")
+    return contract.BODIES[method.lower(), path]
+
+
+def _plain(**parameters: str) -> Callable[[World], Wish]:
+    return lambda _: (parameters, None)
+
+
+def _on_order(number: Callable[[World], str], body: Any = None) -> Callable[[World], Wish]:
+    return lambda world: ({"order_no": number(world)}, body)
+
+
+def _key(group: str, name: str, owner: Callable[[World], str]) -> Callable[[World], Wish]:
+    def wish(world: World) -> Wish:
+        owner_id = owner(world)
+        return {name: owner_id, "key_id": world.new_key(group, owner_id)}, None
+
+    return wish
+
+
+def _stock(label: str) -> Callable[[World], Wish]:
+    """The contract's example under a new reference: each counts once."""
+    return lambda world: ({"sku_id": contract.OWN_QUOTA}, {**_example(label), "reference": world.fresh("ref")})
+
+
+def _of(label: str, make: Callable[[World], str], name: str) -> Callable[[World], Wish]:
+    return lambda world: ({name: make(world)}, _example(label))
+
+
+STORY: Story = {
+    "POST /v1/orders": (BUYER, lambda world: ({}, world.order_body())),
+    "GET /v1/orders": (BUYER, _plain()),
+    "GET /v1/orders/{order_no}": (BUYER, _on_order(World.locked)),
+    "POST /v1/orders/{order_no}/confirm": (BUYER, _on_order(World.locked)),
+    "POST /v1/orders/{order_no}/cancel": ("support", _on_order(World.locked, {"reason": "asked by the buyer"})),
+    "POST /v1/orders/{order_no}/extend": (BUYER, _on_order(World.locked, {"by_s": 60})),
+    "POST /v1/orders/{order_no}/review": (
+        "operations",
+        _on_order(World.parked, {"decision": "approve", "reason": "known customer"}),
+    ),
+    "GET /v1/exceptions": ("support", _plain()),
+    "GET /v1/exceptions/{case_id}": ("support", lambda world: ({"case_id": world.case()}, None)),
+    "POST /v1/exceptions/{case_id}/decide": (
+        "operations",
+        lambda world: ({"case_id": world.case()}, {"decision": "keep", "reason": "seen at the gate"}),
+    ),
+    "GET /v1/events": (BUYER, _plain()),
+    "GET /v1/me": (OTHER, _plain()),
+    "POST /v1/distributors": (
+        "admin",
+        lambda _: ({}, {"name": "Acme", "currency": "CNY", "time_zone": "Asia/Shanghai"}),
+    ),
+    "GET /v1/distributors": ("finance", _plain()),
+    "GET /v1/distributors/{distributor_id}": ("finance", _plain(distributor_id="meridian")),
+    "GET /v1/distributors/{distributor_id}/credit-line": ("finance", _plain(distributor_id="meridian")),
+    "PUT /v1/distributors/{distributor_id}/credit-line": (
+        "admin",
+        _of("PUT /v1/distributors/{distributor_id}/credit-line", World.new_distributor, "distributor_id"),
+    ),
+    "POST /v1/distributors/{distributor_id}/grants": (
+        "admin",
+        _of("POST /v1/distributors/{distributor_id}/grants", World.new_distributor, "distributor_id"),
+    ),
+    "GET /v1/distributors/{distributor_id}/grants": ("finance", _plain(distributor_id="meridian")),
+    "POST /v1/operators": ("admin", lambda _: ({}, {"name": "Grace", "role": "support"})),
+    "POST /v1/distributors/{distributor_id}/keys": (
+        "admin",
+        _of("POST /v1/distributors/{distributor_id}/keys", World.new_distributor, "distributor_id"),
+    ),
+    "GET /v1/distributors/{distributor_id}/keys": ("finance", _plain(distributor_id="meridian")),
+    "POST /v1/distributors/{distributor_id}/keys/{key_id}/revoke": (
+        "admin",
+        _key("distributors", "distributor_id", World.new_distributor),
+    ),
+    "POST /v1/operators/{operator_id}/keys": (
+        "admin",
+        _of("POST /v1/operators/{operator_id}/keys", World.new_operator, "operator_id"),
+    ),
+    "POST /v1/operators/{operator_id}/keys/{key_id}/revoke": (
+        "admin",
+        _key("operators", "operator_id", World.new_operator),
+    ),
+    "POST /v1/products/import": ("catalogue", lambda world: ({}, world.import_body())),
+    "GET /v1/products": (BUYER, _plain()),
+    "GET /v1/products/{product_id}": (BUYER, _plain(product_id=contract.PASS)),
+    "PATCH /v1/products/{product_id}": (
+        "catalogue",
+        lambda world: ({"product_id": world.new_draft()["id"]}, {"description": "Three houses, one day."}),
+    ),
+    "GET /v1/products/{product_id}/sessions": (BUYER, _plain(product_id=contract.PASS)),
+    "GET /v1/products/{product_id}/operations": ("catalogue", _plain(product_id=contract.PASS)),
+    "POST /v1/products/{product_id}/transitions": (
+        "catalogue",
+        _of("POST /v1/products/{product_id}/transitions", lambda world: str(world.new_draft()["id"]), "product_id"),
+    ),
+    "POST /v1/skus/{sku_id}/prices": (
+        "catalogue",
+        _of("POST /v1/skus/{sku_id}/prices", lambda _: contract.OWN_QUOTA, "sku_id"),
+    ),
+    "PUT /v1/skus/{sku_id}/stock-policy": (
+        "catalogue",
+        _of("PUT /v1/skus/{sku_id}/stock-policy", lambda _: contract.OWN_QUOTA, "sku_id"),
+    ),
+    "GET /v1/stock": ("support", _plain()),
+    "POST /v1/skus/{sku_id}/receipts": ("operations", _stock("POST /v1/skus/{sku_id}/receipts")),
+    "POST /v1/skus/{sku_id}/adjustments": ("operations", _stock("POST /v1/skus/{sku_id}/adjustments")),
+    "POST /v1/suppliers": (
+        "operations",
+        lambda world: ({}, {**_example("POST /v1/suppliers"), "id": world.fresh("sup")}),
+    ),
+    "GET /v1/suppliers": ("support", _plain()),
+    "GET /v1/suppliers/{supplier_id}": ("support", _plain(supplier_id="northgate")),
+    "PATCH /v1/suppliers/{supplier_id}": (
+        "operations",
+        _of("PATCH /v1/suppliers/{supplier_id}", World.new_supplier, "supplier_id"),
+    ),
+    "GET /v1/suppliers/{supplier_id}/scorecard": ("support", _plain(supplier_id="northgate")),
+    "GET /v1/suppliers/{supplier_id}/breaker": ("support", _plain(supplier_id="northgate")),
+    "PUT /v1/suppliers/{supplier_id}/breaker": (
+        "operations",
+        _of("PUT /v1/suppliers/{supplier_id}/breaker", World.new_supplier, "supplier_id"),
+    ),
+    "POST /v1/suppliers/{supplier_id}/catalog-syncs": ("operations", _plain(supplier_id="grandstand")),
+    "GET /v1/suppliers/{supplier_id}/catalog-sync": ("support", _plain(supplier_id="grandstand")),
+    "POST /v1/callbacks/suppliers/{supplier_id}": ("supplier", _plain(supplier_id="northgate")),
+    "GET /livez": ("anonymous", _plain()),
+    "GET /readyz": ("anonymous", _plain()),
+    "GET /metrics": ("anonymous", _plain()),
+    "GET /errors": ("anonymous", _plain()),
+    "GET /errors/{code}": ("anonymous", _plain(code="rate_limited")),
+}
+"""For every operation: who may do it, and a wish that succeeds on the sample data."""
+
+
+def told(world: World) -> tuple[dict[str, int], list[str]]:
+    """Sends the story: what each operation answered, and where an answer is not as the contract says."""
+    schema: Any = schemathesis.openapi.from_dict(world.document)
+    answers, failures = {}, []
+    for label, (role, wish) in STORY.items():
+        method, path = label.split(" ")
+        parameters, body = wish(world)
+        case = schema[path][method].Case(path_parameters=parameters, **({} if body is None else {"body": body}))
+        answer = _send(world, role, method, path.format(**parameters), body)
+        answers[label] = answer.status_code
+        try:
+            case.validate_response(answer, checks=CONFORMANCE)
+        except FailureGroup as group:
+            failures += [f"{label}: {failure}" for failure in group.exceptions]
+        if not answer.is_success:
+            failures.append(f"{label} as {role}: {answer.status_code} {answer.text[:300]}")
+    return answers, failures
+
+
+def _send(world: World, role: str, method: str, path: str, body: Any) -> httpx2.Response:
+    if role == "supplier":
+        content = callback_body("00000000-0000-0000-0000-000000000000")
+        return world.http.request(method, path, content=content, headers=world.signed(content))
+    return world.http.request(method, path, json=body, headers=world.headers(role))
+
+
+def pools(world: World) -> Pools:
+    """Ids that exist, by parameter; what is changed there matters to nobody else."""
+    draft, distributor, operator = world.new_draft(), world.new_distributor(), world.new_operator()
+    orders = [world.locked(), world.locked(), world.parked(), world.issued()]
+    return {
+        "order_no": orders,
+        "case_id": [world.case()],
+        "distributor_id": [distributor],
+        "operator_id": [operator],
+        "key_id": [world.new_key("distributors", distributor), world.new_key("operators", operator)],
+        "product_id": [draft["id"]],
+        "GET /v1/products/{product_id} product_id": [draft["id"], contract.PASS],
+        "GET /v1/products/{product_id}/sessions product_id": [draft["id"], contract.PASS],
+        "sku_id": [draft["skus"][0]["id"]],
+        "supplier_id": [world.new_supplier()],
+        "POST /v1/suppliers/{supplier_id}/catalog-syncs supplier_id": ["grandstand", "nobody"],
+        "GET /v1/suppliers/{supplier_id}/catalog-sync supplier_id": ["grandstand"],
+    }
+
+
+async def test_the_story_has_every_operation(world: World) -> None:
+    assert {f"{method.upper()} {path}" for (method, path), _ in contract.operations(world.document)} == set(STORY)
+
+
+async def test_every_operation_succeeds_for_somebody_as_the_contract_says(world: World) -> None:
+    answers, failures = await asyncio.to_thread(told, world)
+    assert failures == []
+    never = [label for label, status in answers.items() if not 200 <= status < 300]
+    assert never == []
+
+
+async def test_whatever_anybody_sends_is_answered_as_the_contract_says(world: World) -> None:
+    """The bounded run: a few generated and broken inputs per operation and role."""
+    known = await asyncio.to_thread(pools, world)
+    for role in QUICK:
+        found = await asyncio.to_thread(
+            fuzz, world, role, known, examples=1, boundaries=False, stateful=False, seed=SEED
+        )
+        assert not (text := found.text()), f"seed {SEED}, role {role}:\n{text}"
+        assert found.cases >= len(STORY), f"role {role} sent only {found.cases} requests"
+
+
+@pytest.mark.long
+async def test_as_every_role_with_boundaries_and_sequences(world: World) -> None:
+    """`make contract`: figures are printed; each operation has to be reached with 2xx by generated requests, too."""
+    reached: set[str] = set()
+    text = ""
+    for role in sorted(ROLES, key=lambda name: name == "admin"):
+        known = await asyncio.to_thread(pools, world)
+        found = await asyncio.to_thread(
+            fuzz, world, role, known, examples=20, boundaries=True, stateful=True, seed=SEED
+        )
+        reached |= found.reached
+        print(_figures(role, found))
+        text += f"\n== {role}\n{problems}" if (problems := found.text()) else ""
+    assert not text, f"seed {SEED}: {text}"
+    never = set(STORY) - reached - {"POST /v1/callbacks/suppliers/{supplier_id}"}  # signed: only the story can
+    assert never == set(), f"seed {SEED}: never reached with 2xx by generated requests"
+
+
+def _figures(role: str, found: Findings) -> str:
+    statuses: Counter[int] = sum(found.statuses.values(), Counter())
+    kinds = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+    return f"{role}: {found.cases} requests, {len(found.reached)} of {len(STORY)} operations with 2xx ({kinds})"
