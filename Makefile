@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := activities adapters api benchmarks cli.py console domain embedded migrations seeding.py settings.py simulators \
-	storage telemetry.py worker.py workflows
+PACKAGES := activities adapters api benchmarks cli.py console demo domain embedded inspecting.py \
+	migrations reconcile.py seed_keys.py seeding.py settings.py simulators storage telemetry.py worker.py workflows
 SOURCES := $(wildcard $(PACKAGES))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test check format bench faults constraints clean
+.PHONY: help up demo torment test check format bench faults constraints clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -19,6 +19,9 @@ up: $(STAMP)  ## Starts everything on this machine; Ctrl-C stops it
 
 demo: $(STAMP)  ## Runs the main job end to end, with links to look at
 	@exec $(BIN)/tessera demo
+
+torment: $(STAMP)  ## The demo's load while every part of the stack is killed and started again
+	@exec $(BIN)/tessera torment
 
 test: $(STAMP)  ## All tests, against real embedded PostgreSQL and Temporal
 	$(BIN)/pytest

@@ -175,6 +175,21 @@ async def by_reference(cx: Connection, supplier_id: str, reference: str) -> dict
     return await cursor.fetchone()
 
 
+async def releasing_at_rest(cx: Connection, *, after: int, limit: int) -> list[dict[str, Any]]:
+    """Attempts that are still being given back although their order is at rest, in id order."""
+    cursor = await cx.execute(
+        """
+        SELECT b.order_no, b.line_no, b.attempt, b.supplier_id, b.reference, b.cost_minor, o.host_workflow_id
+        FROM bookings b JOIN orders o USING (order_no)
+        WHERE b.state = 'releasing' AND b.order_no > %s
+          AND o.status NOT IN ('pending', 'locked', 'issuing', 'refunding')
+        ORDER BY b.order_no, b.line_no, b.attempt LIMIT %s
+        """,
+        (after, limit),
+    )
+    return await cursor.fetchall()
+
+
 async def keep_answer(
     cx: Connection, order_no: int, line_no: int, attempt: int, *, supplier_reference: str, answer: dict[str, Any]
 ) -> None:

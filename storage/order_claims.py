@@ -127,13 +127,21 @@ async def answer_of(cx: Connection, order_no: int) -> dict[str, Any] | None:
     return row["answer"] if row else None
 
 
-async def unanswered(cx: Connection, *, older_than_s: float, limit: int) -> list[int]:
-    """Claims that nobody waits for any more and that have no answer: to be sent again."""
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A claim without an answer, and whose it is."""
+
+    order_no: int
+    distributor_id: str
+
+
+async def unanswered(cx: Connection, *, after: int, limit: int) -> list[Unanswered]:
+    """Claims that nobody waits for any more and that have no answer, in id order: to be sent again."""
     cursor = await cx.execute(
         """
-        SELECT order_no FROM order_claims
-        WHERE answer IS NULL AND sent_until < now() - make_interval(secs => %s) ORDER BY order_no LIMIT %s
+        SELECT order_no, distributor_id FROM order_claims
+        WHERE answer IS NULL AND sent_until < now() AND order_no > %s ORDER BY order_no LIMIT %s
         """,
-        (older_than_s, limit),
+        (after, limit),
     )
-    return [row["order_no"] async for row in cursor]
+    return [Unanswered(**row) async for row in cursor]

@@ -1,0 +1,132 @@
+"""`tessera demo` and `tessera torment`: a stack, the run on it, what it shows; the exit code says how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import seeding
+from demo.outcome import Outcome
+from demo.report import Screen, print_links, print_outcome, write_json
+from demo.run import Scene, run_demo
+from demo.torment import VICTIMS, Torment, torment
+from embedded.stack import Stack, StackOptions, settings_of_running
+from embedded.supervisor import StackRunsAlready, read_state
+from settings import Settings
+
+
+@asynccontextmanager
+async def running_stack(settings: Settings, console: Console, options: StackOptions) -> AsyncIterator[Settings]:
+    """Settings with every address. A stack that runs already is used and left running."""
+
+    async def seed(full: Settings) -> None:
+        await seeding.run(full)
+
+    stack = Stack(settings, options, report=lambda line: console.print(line, markup=False), seed=seed)
+    try:
+        await stack.start()
+    except StackRunsAlready:
+        console.print(f"using the stack that runs on {stack.data_dir}")
+        yield settings_of_running(settings)
+        return
+    try:
+        yield stack.settings
+    finally:
+        await stack.stop()
+
+
+async def demo(settings: Settings, seed: int, orders: int, *, options: StackOptions | None = None) -> int:
+    """Run, show, write `demo.json`. 0: nothing lost, nothing twice, every kind of fault met."""
+    console = Console()
+    data_dir = settings.data_dir.resolve()
+    async with running_stack(settings, console, options or StackOptions()) as full:
+        console.print(f"seed {seed}: {orders} orders at three suppliers that misbehave")
+        with Screen(console) as screen:
+            outcome, scene = await run_demo(full, seed, orders, screen.show)
+        report = report_of(seed, outcome, scene)
+        write_json(data_dir / "demo.json", report)
+        print_outcome(
+            console, outcome, {"cases decided": scene.operator.report(), "client": _client(scene)}, outcome.failures
+        )
+        print_links(console, urls_of(data_dir, full), example(scene))
+        console.print(f"  The same as JSON: {data_dir / 'demo.json'}", soft_wrap=True)
+    if outcome.failures:
+        console.print(f"seed {seed} FAILED", style="red")
+        return 1
+    return 0
+
+
+def report_of(seed: int, outcome: Outcome, scene: Scene) -> dict[str, Any]:
+    """The run as JSON."""
+    return {
+        "seed": seed,
+        **outcome.report(),
+        "cases_decided": scene.operator.report(),
+        "client": scene.log.report(),
+    }
+
+
+def urls_of(data_dir: Path, settings: Settings) -> Mapping[str, str]:
+    """What the stack shows to people; without one, the addresses that are known."""
+    known = {"API documentation": f"{settings.api_url}/docs", "Temporal UI": settings.temporal_ui_url}
+    return {**known, **read_state(data_dir).urls}
+
+
+def example(scene: Scene) -> str | None:
+    """An order that is worth looking at: one that was negotiated."""
+    for order_no, order in scene.watch.at_rest.items():
+        if any(booking["negotiating_since"] for line in order["lines"] for booking in line["bookings"] or ()):
+            return order_no
+    return next(iter(scene.watch.at_rest), None)
+
+
+def _client(scene: Scene) -> str:
+    log = scene.log
+    return f"{log.ok} ok, {sum(log.failed.values())} refused, {sum(log.unknown.values())} unknown and asked again"
+
+
+async def torment_stack(settings: Settings, seed: int, orders: int, kills: int) -> int:
+    """The torment on a fresh stack below the data directory; `torment.json` there has the figures."""
+    console = Console()
+    own_dir = settings.data_dir.resolve() / "torment"
+    await asyncio.to_thread(shutil.rmtree, own_dir, ignore_errors=True)
+
+    async def sample_data(full: Settings) -> None:
+        await seeding.run(full)
+
+    def tell(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    stack = Stack(
+        Settings(data_dir=own_dir),
+        StackOptions(restart=False, usual_ports=False),
+        report=tell,
+        seed=sample_data,
+    )
+    async with stack:
+        tell(f"seed {seed}: {orders} orders while each of {', '.join(VICTIMS)} is killed {kills} times")
+        result = await torment(stack, seed, orders, kills, tell)
+    path = settings.data_dir.resolve() / "torment.json"
+    write_json(path, result.report())
+    extra = {
+        "kills": result.kills.by_part,
+        "recovery": {part: f"{values['p50']} s (max {values['max']})" for part, values in _recovery(result).items()},
+        "unknown": result.client["unknown"],
+        "and how they ended": result.client["unknown_requests_resolved"],
+        "reconciled": result.reconciled.report(),
+        "cases decided": result.cases_decided,
+    }
+    print_outcome(console, result.outcome, extra, result.failures)
+    tell(f"The same as JSON: {path}; the stack's logs and data: {own_dir}")
+    return 1 if result.failures else 0
+
+
+def _recovery(result: Torment) -> Mapping[str, Mapping[str, float]]:
+    found: Mapping[str, Mapping[str, float]] = result.kills.report()["recovery_s"]
+    return found

@@ -1,0 +1,100 @@
+"""The operator: takes cases from the queue and decides them through the API, after asking the supplier by phone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+
+from demo.books import Control
+from demo.caller import Caller, Unanswered
+
+ISSUED = ("CONFIRMED", "REDEEMED")
+POLL_S = 0.7
+
+
+class Operator:
+    """Decides until cancelled. `decided` counts kinds of cases with the decision, `open_cases` is the last look."""
+
+    def __init__(self, caller: Caller, control: Control, run: str) -> None:
+        self._caller = caller
+        self._control = control
+        self._run = run
+        self._attempts: Counter[str] = Counter()
+        self.decided: Counter[str] = Counter()
+        self.open_cases = 0
+
+    async def work(self) -> None:
+        """Look at the queue and decide what is in it, again and again."""
+        while True:
+            # When the API or the telephone is down, the queue keeps everything.
+            with suppress(Unanswered, httpx2.HTTPError):
+                await self.clear_queue()
+            await asyncio.sleep(POLL_S)
+
+    async def clear_queue(self) -> int:
+        """Decide every open case once; how many there were."""
+        cases = await self._caller.pages("/v1/exceptions?state=open")
+        self.open_cases = len(cases)
+        for case in cases:
+            await self._decide(case)
+        return len(cases)
+
+    async def _decide(self, case: Mapping[str, Any]) -> None:
+        decision = await self._decision(case)
+        if decision is None:
+            return
+        path = f"/v1/exceptions/{case['id']}/decide"
+        # A case that was not closed by a decision (its line moved on meanwhile) is looked at anew, with a new key.
+        attempt = self._attempts[case["id"]]
+        self._attempts[case["id"]] += 1
+        reply = await self._caller.post(path, decision, f"{self._run}-{case['id']}-{attempt}")
+        if reply.ok:
+            self.decided[f"{case['kind']}: {decision['decision']}"] += 1
+
+    async def _decision(self, case: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What the supplier says decides: found confirmed there, or not."""
+        if not case["offered"]:
+            return None
+        if case["kind"] not in ("issuance_escalated", "contradiction"):
+            return {"decision": "acknowledge", "reason": "seen"}
+        booked = await self._by_phone(case["supplier_id"], case["evidence"]["reference"])
+        if case["kind"] == "issuance_escalated":
+            return _of_escalation(booked)
+        return await self._of_contradiction(case, booked)
+
+    async def _by_phone(self, supplier_id: str, reference: str) -> Mapping[str, Any] | None:
+        """The confirmed booking, if the supplier finds one."""
+        found = await self._control.bookings(supplier_id, reference)
+        return next((booking for booking in reversed(found) if booking["status"] in ISSUED), None)
+
+    async def _of_contradiction(
+        self, case: Mapping[str, Any], booked: Mapping[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """What stands here is kept where the supplier has the same; otherwise it is given up, here and there."""
+        order = (await self._caller.get(f"/v1/orders/{case['order_no']}")).body
+        line = next(each for each in order["lines"] if each["line_no"] == case["line_no"])
+        if line["status"] == "issuing":
+            return None  # it is about to be recorded
+        agree = (line["status"] == "issued") == (booked is not None)
+        said = "confirmed" if booked else "not booked"
+        return {"decision": "keep" if agree else "give_up", "reason": f"by phone: {said}; here: {line['status']}"}
+
+    def report(self) -> dict[str, int]:
+        """Decisions by kind of case."""
+        return dict(sorted(self.decided.items()))
+
+
+def _of_escalation(booked: Mapping[str, Any] | None) -> dict[str, Any]:
+    if booked is None:
+        return {"decision": "give_up", "reason": "by phone: the supplier finds no confirmed booking"}
+    return {
+        "decision": "issued",
+        "reason": "by phone: confirmed",
+        "supplier_reference": booked["id"],
+        "tickets": [{"supplier_ticket_id": unit["uuid"], "code": unit["code"]} for unit in booked["units"]],
+    }

@@ -1,0 +1,198 @@
+"""What came of a run: waits until everything is at rest, then counts it, by the API, the database and the books."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from demo.buyers import Purchase
+from demo.caller import Caller
+from demo.faults import KINDS
+from demo.operator import Operator
+from domain.inspection import InspectionTerms, Violation
+from inspecting import inspect_all, open_workflows
+from settings import Settings
+
+OUTCOMES = ("refused", "issued", "partial", "refunded", "canceled")
+IN_MOTION = ("pending", "locked", "issuing", "refunding")
+TERMS = InspectionTerms(promise_s=0, waiting_s=10, grace_s=5)
+"""At the end nothing is under way any more: nobody is given time."""
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Whether everything came to rest in time, and what did not."""
+
+    orders: Sequence[str] = ()
+    workflows: Sequence[str] = ()
+    cases: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return not (self.orders or self.workflows or self.cases)
+
+    def __str__(self) -> str:
+        return f"orders {list(self.orders)[:20]}, workflows {list(self.workflows)[:20]}, open cases {self.cases}"
+
+
+@dataclass
+class Outcome:
+    """The figures of a run; amounts in minor units of `currency`."""
+
+    placed: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    negotiated: int = 0
+    certainty_s: list[float] = field(default_factory=list)
+    receivable_minor: int = 0
+    payable_minor: int = 0
+    doubles: int = 0
+    dropped: int = 0
+    violations: tuple[Violation, ...] = ()
+    faults_hit: Counter[str] = field(default_factory=Counter)
+    troubles: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def flows_as_table(self) -> bool:
+        """Whether the flows are the settlement table evaluated over the orders, to the cent."""
+        return all(found.invariant != "flows_as_settlement_table" for found in self.violations)
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the run has failed; empty where it has not."""
+        told = list(self.troubles)
+        told += [f"doubles: {self.doubles}"] if self.doubles else []
+        told += [f"dropped: {self.dropped}"] if self.dropped else []
+        told += [f"{found.invariant} of {found.subject}: {found.detail}" for found in self.violations]
+        told += [f"the fault {kind!r} was never hit" for kind in KINDS if not self.faults_hit[kind]]
+        if self.placed != sum(self.outcomes[name] for name in OUTCOMES):
+            told.append(f"{self.placed} orders were placed, their outcomes are {dict(self.outcomes)}")
+        return told
+
+    def report(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "placed": self.placed,
+            **{name: self.outcomes[name] for name in OUTCOMES},
+            "refusals": dict(self.refusals),
+            "negotiated": self.negotiated,
+            "certainty_s": quantiles(self.certainty_s),
+            "doubles": self.doubles,
+            "dropped": self.dropped,
+            "violations": [f"{found.invariant} {found.subject}: {found.detail}" for found in self.violations],
+            "faults_hit": dict(sorted(self.faults_hit.items())),
+            "flows_equal_table": self.flows_as_table,
+            "receivable_minor": self.receivable_minor,
+            "payable_minor": self.payable_minor,
+            "margin_minor": self.receivable_minor - self.payable_minor,
+            "seconds": round(self.seconds, 1),
+            "failures": self.failures,
+        }
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    """Median, 95th percentile and maximum, in the values' unit; zeros where there are none."""
+    if not values:
+        return {"p50": 0.0, "p95": 0.0, "max": 0.0}
+    ordered = sorted(values)
+    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return {"p50": round(median(ordered), 2), "p95": round(p95, 2), "max": round(ordered[-1], 2)}
+
+
+class Watch:
+    """Follows the orders that buyers were given until all are at rest."""
+
+    def __init__(self, caller: Caller, operator: Operator, settings: Settings) -> None:
+        self._caller = caller
+        self._operator = operator
+        self._settings = settings
+        self.at_rest: dict[str, Mapping[str, Any]] = {}
+
+    async def until_rest(self, order_nos: Iterable[str], *, within_s: float = 240.0) -> Rest:
+        """Every order at rest, no case open, no workflow open; or what is not after `within_s`."""
+        deadline_s = time.monotonic() + within_s
+        waiting = set(order_nos)
+        rest = Rest(tuple(waiting))
+        while time.monotonic() < deadline_s:
+            for order_no in sorted(waiting - self.at_rest.keys()):
+                await self._look(order_no)
+            waiting -= self.at_rest.keys()
+            rest = Rest(tuple(sorted(waiting)))
+            if not waiting:
+                opened = await open_workflows(self._settings) or ()
+                ours = tuple(name for name in opened if name.startswith(("order/", "resolution/")))
+                rest = Rest((), ours, self._operator.open_cases)
+                if rest.complete and not await self._operator.clear_queue():
+                    return rest
+            await asyncio.sleep(POLL_S)
+        return rest
+
+    async def _look(self, order_no: str) -> None:
+        reply = await self._caller.get(f"/v1/orders/{order_no}")
+        if reply.ok and reply.body["status"] not in IN_MOTION:
+            self.at_rest[order_no] = reply.body
+
+
+async def count(purchases: Sequence[Purchase], caller: Caller, settings: Settings, faults_hit: Counter[str]) -> Outcome:
+    """The figures of the run, read anew from API, database, Temporal and books."""
+    outcome = Outcome(placed=len(purchases), faults_hit=faults_hit)
+    for purchase in purchases:
+        await _count_purchase(outcome, purchase, caller)
+    inspected = await inspect_all(settings, TERMS)
+    outcome.doubles, outcome.dropped = inspected.doubles, inspected.dropped
+    outcome.violations = inspected.violations
+    if inspected.books is None:
+        outcome.troubles.append("the suppliers' books could not be read")
+    return outcome
+
+
+async def _count_purchase(outcome: Outcome, purchase: Purchase, caller: Caller) -> None:
+    wish = purchase.wish
+    if purchase.trouble is not None:
+        outcome.troubles.append(f"order {wish.number}: {purchase.trouble}")
+    if purchase.placed is not None and not purchase.placed.ok:
+        outcome.outcomes["refused"] += 1
+        outcome.refusals[purchase.placed.code] += 1
+    for order_no in purchase.order_nos:
+        reply = await caller.get(f"/v1/orders/{order_no}")
+        if not reply.ok:
+            outcome.troubles.append(f"order {order_no} was answered with success and is not found")
+            continue
+        _count_order(outcome, reply.body)
+    if purchase.acted is not None and not purchase.acted.ok:
+        outcome.troubles.append(f"order {wish.number}: {wish.manner} answered {purchase.acted.code}")
+
+
+def _count_order(outcome: Outcome, order: Mapping[str, Any]) -> None:
+    outcome.outcomes[_outcome_of(order)] += 1
+    lines = order["lines"]
+    outcome.negotiated += any(booking["negotiating_since"] for line in lines for booking in line["bookings"] or ())
+    for flow in order["flows"]:
+        amount_minor = flow["amount"]["amount_minor"]
+        if flow["side"] == "receivable":
+            outcome.receivable_minor += amount_minor
+        else:
+            outcome.payable_minor += amount_minor
+    certain_at = [
+        event["at"] for event in order["timeline"] if event["axis"] == "status" and event["from_state"] == "issuing"
+    ]
+    if order["confirmed_at"] and certain_at:
+        outcome.certainty_s.append(_seconds_between(order["confirmed_at"], max(certain_at)))
+
+
+def _outcome_of(order: Mapping[str, Any]) -> str:
+    if order["status"] == "issued" and any(line["status"] != "issued" for line in order["lines"]):
+        return "partial"
+    return "refused" if order["status"] == "rejected" else str(order["status"])
+
+
+def _seconds_between(begin: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()

@@ -1,0 +1,117 @@
+"""A run on the screen: progress while it lasts, the table at its end, and where to look."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from demo.faults import KINDS
+from demo.outcome import OUTCOMES, Outcome, quantiles
+from demo.run import Progress
+
+LINE_EVERY_S = 5.0
+CURRENCY = "CNY"
+
+
+class Screen:
+    """`with Screen() as screen: screen.show(progress)`: bars on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self._bars = Bars(
+            TextColumn("{task.description:<16}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+        )
+        self._answered = self._bars.add_task("orders answered", total=None, note="")
+        self._kinds = self._bars.add_task("kinds of fault", total=len(KINDS), note="")
+        self._told_s = 0.0
+
+    def __enter__(self) -> Screen:
+        if self.console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._bars.stop()
+
+    def show(self, now: Progress) -> None:
+        """The latest figures."""
+        note = f"{now.phase}; {now.decided} cases decided, {now.unknown} unknown answers"
+        hit, struck = sum(now.faults_hit[kind] > 0 for kind in KINDS), sum(now.faults_hit.values())
+        if self.console.is_terminal:
+            self._bars.update(self._answered, total=now.asked, completed=now.answered, note=note)
+            self._bars.update(self._kinds, completed=hit, note=f"{struck} faults have struck")
+        elif time.monotonic() - self._told_s > LINE_EVERY_S:
+            self._told_s = time.monotonic()
+            self.console.print(f"{now.answered}/{now.asked} orders answered, {struck} faults of {hit} kinds; {note}")
+
+
+def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], failures: Sequence[str]) -> None:
+    """The table at the end, and why the run has failed."""
+    table = Table(title="What came of it", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    certainty = quantiles(outcome.certainty_s)
+    refusals = ", ".join(f"{code} {count}" for code, count in outcome.refusals.most_common())
+    faults = ", ".join(f"{kind} {outcome.faults_hit[kind]}" for kind in KINDS)
+    rows = [
+        ("placed", f"{outcome.placed} = {' + '.join(f'{outcome.outcomes[name]} {name}' for name in OUTCOMES)}"),
+        ("refused, why", refusals or "-"),
+        ("negotiated", f"{outcome.negotiated} orders had a supplier that did not answer definitely"),
+        ("time to certainty", f"median {certainty['p50']} s, 95 % {certainty['p95']} s, longest {certainty['max']} s"),
+        ("faults hit", faults),
+        *((name, _told(value)) for name, value in extra.items()),
+        ("doubles", str(outcome.doubles)),
+        ("dropped", str(outcome.dropped)),
+        ("violations", str(len(outcome.violations))),
+        ("receivable", _money(outcome.receivable_minor)),
+        ("payable", _money(outcome.payable_minor)),
+        ("margin", _money(outcome.receivable_minor - outcome.payable_minor)),
+        ("flows", "equal the settlement table to the cent" if outcome.flows_as_table else "DIFFER from the table"),
+        ("seconds", f"{outcome.seconds:.1f}"),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table)
+    for failure in failures[:50]:
+        console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False)
+
+
+def print_links(console: Console, urls: Mapping[str, str], order_no: str | None) -> None:
+    """Where to look now."""
+    console.print("\nTo look at:")
+    for title, url in urls.items():
+        console.print(f"  {title}: {url}", soft_wrap=True)
+        if title == "Temporal UI" and order_no is not None:
+            workflow = f"{url}/namespaces/default/workflows/order%2F{order_no}"
+            console.print(f"  An order that was negotiated: {workflow}", soft_wrap=True)
+
+
+def write_json(path: Path, report: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(report, indent=2, sort_keys=False) + "\n")
+
+
+def _money(amount_minor: int) -> str:
+    return f"{amount_minor / 100:,.2f} {CURRENCY}"
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {part}" for name, part in value.items()) or "-"
+    return str(value)

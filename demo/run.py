@@ -1,0 +1,167 @@
+"""The demo's story: suppliers turn bad, buyers buy, an operator decides, everything comes to rest, it is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from demo.books import Control
+from demo.buyers import DISTRIBUTORS, Article, Buyers, Wish, draw_wishes, read_shelf
+from demo.caller import Caller, ClientLog
+from demo.faults import Mischief
+from demo.operator import Operator
+from demo.outcome import Outcome, Rest, Watch, count
+from settings import Settings
+
+SCARCE = ("grandstand", "Harbour Sounds")
+"""Supplier and title of the product of which one session is nearly sold out."""
+SCARCE_PLACES = 9
+AT_ONCE = 12
+REST_WITHIN_S = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; for the screen."""
+
+    asked: int
+    answered: int
+    at_rest: int
+    decided: int
+    faults_hit: Counter[str]
+    unknown: int
+    phase: str
+
+
+Show = Callable[[Progress], None]
+
+
+class DemoNeeds(RuntimeError):
+    """Something that the demo works with is missing; the sentence says what to do."""
+
+
+class Scene:
+    """All that a run works with, on a stack that runs. `async with Scene(...)`."""
+
+    def __init__(self, settings: Settings, seed: int, *, patience_s: float = 180.0) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.run = f"demo-{seed}-{int(time.time()):x}"
+        self.log = ClientLog()
+        self._patience_s = patience_s
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Scene:
+        keys = _keys(self.settings.data_dir)
+        limits = httpx2.Limits(max_connections=64)
+        self._http = await self._stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=limits))
+        self.buyers = {name: self._caller(keys["distributors"][name]) for name in DISTRIBUTORS}
+        self.operator_caller = self._caller(keys["operators"]["opr_operations"])
+        self.control = Control(self._http, f"http://{self.settings.simulator_host}:{self.settings.simulator_port}")
+        try:
+            await self.control.suppliers()
+        except httpx2.HTTPError as missing:
+            await self._stack.aclose()
+            raise DemoNeeds("no simulated suppliers answer: start `tessera up` without --no-simulators") from missing
+        self.operator = Operator(self.operator_caller, self.control, self.run)
+        self.mischief = Mischief(self.control, self.operator_caller, self.seed)
+        self.watch = Watch(self.operator_caller, self.operator, self.settings)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def wishes(self, orders: int) -> list[Wish]:
+        """What the buyers of this seed want; one session is made scarce for it."""
+        shelf = await read_shelf(self.buyers["house"])
+        candidates = [article for article in shelf if SCARCE[1] in article.title]
+        if not candidates:
+            raise DemoNeeds("the sample catalogue is not on the shelf: run `tessera seed`")
+        full = candidates[0]
+        session = full.sessions[self.seed % len(full.sessions)]
+        await self.mischief.make_scarce(SCARCE[0], session, SCARCE_PLACES)
+        scarce = Article(full.sku_id, full.title, full.price_minor, full.currency, (session,))
+        return draw_wishes(self.seed, self.run, orders, shelf, scarce)
+
+    def _caller(self, token: str) -> Caller:
+        return Caller(self._http, self.settings.api_url, token, self.log, patience_s=self._patience_s)
+
+
+def _keys(data_dir: Path) -> Mapping[str, Mapping[str, str]]:
+    path = data_dir / "keys.json"
+    if not path.exists():
+        raise DemoNeeds(f"there are no keys in {path}: run `tessera seed` first")
+    found: Mapping[str, Mapping[str, str]] = json.loads(path.read_text())
+    return found
+
+
+async def run_demo(settings: Settings, seed: int, orders: int, show: Show = lambda _: None) -> tuple[Outcome, Scene]:
+    """The whole run on a stack that runs. The outcome says whether it failed; nothing is raised for that."""
+    started_s = time.monotonic()
+    async with Scene(settings, seed) as scene, scene.mischief:
+        buyers = Buyers(scene.buyers, scene.run, at_once=AT_ONCE)
+        wishes = await scene.wishes(orders)
+        async with working(
+            scene.operator.work(), scene.mischief.keep_striking(), _showing(scene, buyers, orders, show)
+        ):
+            await buyers.buy(wishes)
+            rest = await until_rest(scene, buyers)
+        show(await _progress(scene, buyers, orders, "counting"))
+        outcome = await finish(scene, buyers, rest)
+    outcome.seconds = time.monotonic() - started_s
+    return outcome, scene
+
+
+async def until_rest(scene: Scene, buyers: Buyers) -> Rest:
+    """Everything that the buyers were given is followed to its end."""
+    order_nos = {order_no for purchase in buyers.purchases for order_no in purchase.order_nos}
+    return await scene.watch.until_rest(order_nos, within_s=REST_WITHIN_S)
+
+
+async def finish(scene: Scene, buyers: Buyers, rest: Rest) -> Outcome:
+    """The figures, with what has not come to rest among the troubles."""
+    outcome = await count(buyers.purchases, scene.operator_caller, scene.settings, await scene.mischief.hits())
+    if not rest.complete:
+        outcome.troubles.append(f"not at rest within {REST_WITHIN_S:.0f} s: {rest}")
+    return outcome
+
+
+@asynccontextmanager
+async def working(*work: Any) -> AsyncIterator[None]:
+    """Background work that ends with the block."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _showing(scene: Scene, buyers: Buyers, orders: int, show: Show) -> None:
+    while True:
+        phase = "buying" if len(buyers.purchases) < orders else "coming to rest"
+        with suppress(httpx2.HTTPError):
+            show(await _progress(scene, buyers, orders, phase))
+        await asyncio.sleep(0.5)
+
+
+async def _progress(scene: Scene, buyers: Buyers, orders: int, phase: str) -> Progress:
+    return Progress(
+        asked=orders,
+        answered=len(buyers.purchases),
+        at_rest=len(scene.watch.at_rest),
+        decided=sum(scene.operator.decided.values()),
+        faults_hit=await scene.mischief.hits(),
+        unknown=sum(scene.log.unknown.values()),
+        phase=phase,
+    )

@@ -1,0 +1,152 @@
+"""`tessera reconcile`: every order in motion and every unanswered claim has its workflow again.
+
+A power cut may lose Temporal's last commits, never ours: the rows say where an order stands, and its process, started
+again under the same id, reads them and goes on. Safe to run at any time: a workflow that runs is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.order_messages import BookingRef
+from api import order_host
+from api.resolving import start_resolution
+from settings import Settings
+from storage import bookings, order_claims, order_reading
+from storage.database import Database
+from workflows.orders import order_workflow_id
+from workflows.resolutions import Resolution, resolution_workflow_id
+
+PAGE = 500
+RPC_TIMEOUT = timedelta(seconds=10)
+PLACE_TIMEOUT_S = 30.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass
+class Reconciled:
+    """What was found without a workflow and has been started again."""
+
+    orders: int = 0
+    claims: int = 0
+    releases: int = 0
+    looked_at: int = 0
+
+    def report(self) -> dict[str, int]:
+        return asdict(self)
+
+
+async def reconcile(settings: Settings, tell: Tell = lambda _: None) -> Reconciled:
+    """Start what is missing. `tell` gets a line for each."""
+    url = settings.api_database_url or settings.database_url
+    if url is None or settings.temporal_address is None:
+        raise RuntimeError("neither PostgreSQL nor Temporal may be unknown: start `tessera up` first")
+    client = await Client.connect(
+        settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
+    )
+    done = Reconciled()
+    async with Database(url, pool_max=4) as database:
+        await _claims(database, client, done, tell)
+        await _orders(database, client, done, tell)
+        await _releases(database, client, done, tell)
+    return done
+
+
+async def _orders(database: Database, client: Client, done: Reconciled, tell: Tell) -> None:
+    """Orders in motion: the new process goes on from the rows."""
+    after = 0
+    while True:
+        async with database.reading() as cx:
+            rows = await order_reading.open_orders(cx, after=after, limit=PAGE)
+        for row in rows:
+            done.looked_at += 1
+            if await _is_running(client, row["host_workflow_id"]):
+                continue
+            await order_host.host_again(
+                client, row["order_no"], distributor_id=row["distributor_id"], workflow_id=row["host_workflow_id"]
+            )
+            done.orders += 1
+            tell(f"order {row['order_no']:019d} ({row['status']}): its process was lost, started again")
+        if len(rows) < PAGE:
+            return
+        after = rows[-1]["order_no"]
+
+
+async def _claims(database: Database, client: Client, done: Reconciled, tell: Tell) -> None:
+    """Claims that nobody answered: sent as their first sender would have."""
+    after = 0
+    while True:
+        async with database.reading() as cx:
+            claims = await order_claims.unanswered(cx, after=after, limit=PAGE)
+        for claim in claims:
+            done.looked_at += 1
+            if not await _is_running(client, order_workflow_id(claim.order_no)):
+                done.claims += 1
+                tell(f"order {claim.order_no:019d}: claimed and never answered, now {await _place(client, claim)}")
+        if len(claims) < PAGE:
+            return
+        after = claims[-1].order_no
+
+
+async def _place(client: Client, claim: order_claims.Unanswered) -> str:
+    try:
+        answer = await order_host.place(
+            client,
+            claim.order_no,
+            distributor_id=claim.distributor_id,
+            title="placed again",
+            timeout_s=PLACE_TIMEOUT_S,
+        )
+    except order_host.Undecided:
+        return "started"
+    return "refused" if answer.refusal is not None else "placed"
+
+
+async def _releases(database: Database, client: Client, done: Reconciled, tell: Tell) -> None:
+    """Refunded orders whose suppliers have not yet said that nothing is booked: at rest here, not done there."""
+    after = 0
+    while True:
+        async with database.reading() as cx:
+            rows = await bookings.releasing_at_rest(cx, after=after, limit=PAGE)
+        for row in rows:
+            done.looked_at += 1
+            resolution = _release(row)
+            hosts = (row["host_workflow_id"], resolution_workflow_id(resolution.exception_id))
+            if any([await _is_running(client, host) for host in hosts]):
+                continue
+            await start_resolution(client, resolution)
+            done.releases += 1
+            tell(f"order {row['order_no']:019d}, line {row['line_no']}: its release at {row['supplier_id']} was lost")
+        if len(rows) < PAGE:
+            return
+        after = rows[-1]["order_no"] - 1  # the page may end within an order; looking twice is harmless
+
+
+def _release(row: Mapping[str, Any]) -> Resolution:
+    return Resolution(
+        exception_id=f"xcp-{row['order_no']:019d}-{row['line_no']}-release-{row['attempt']}",
+        action="release",
+        booking=BookingRef(row["order_no"], row["line_no"], row["attempt"], row["supplier_id"]),
+        reference=row["reference"],
+        cost_minor=row["cost_minor"],
+        actor="system",
+        reason="given_up",
+    )
+
+
+async def _is_running(client: Client, workflow_id: str) -> bool:
+    try:
+        described = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return described.status is WorkflowExecutionStatus.RUNNING

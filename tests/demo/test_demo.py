@@ -1,0 +1,27 @@
+"""The demo on a fresh stack: small, and judged by what it judges itself by."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from demo.command import demo
+from demo.faults import KINDS
+from demo.outcome import OUTCOMES
+from embedded.stack import StackOptions
+from settings import Settings
+
+SEED = int(os.environ.get("SEED", "7"))
+ORDERS = 30
+
+
+async def test_a_small_demo_meets_every_fault_and_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    options = StackOptions(usual_ports=False, postgres_settings={"shared_buffers": "64MB"})
+    code = await demo(Settings(data_dir=tmp_path), SEED, ORDERS, options=options)
+    told = json.loads((tmp_path / "demo.json").read_text())
+    assert (code, told["failures"]) == (0, []), f"seed {SEED}: {told}"
+    assert (told["doubles"], told["dropped"], told["violations"]) == (0, 0, [])
+    assert told["placed"] == ORDERS == sum(told[outcome] for outcome in OUTCOMES)
+    assert all(told["faults_hit"][kind] > 0 for kind in KINDS)
+    assert told["flows_equal_table"]
