@@ -18,6 +18,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 import telemetry
 from activities.catalog import CatalogActivities
+from activities.failures import FailFast
 from activities.issuance import IssuanceActivities
 from activities.order_plans import OrderTimings
 from activities.orders import OrderActivities
@@ -102,7 +103,7 @@ class Workers:
             max_concurrent_local_activities=settings.worker_activities,
             max_cached_workflows=settings.worker_cached_workflows,
             graceful_shutdown_timeout=timedelta(seconds=5),
-            interceptors=self._interceptors,
+            interceptors=[FailFast(), *self._interceptors],
         )  # fmt: skip
 
     async def _keep_looking(self) -> None:

@@ -75,9 +75,7 @@ class CatalogActivities:
     async def retire_vanished(self, message: RetireVanished) -> tuple[str, ...]:
         """Ends what the complete catalogue no longer lists; returns our products' ids. Repeating it finds nothing."""
         async with self._database.transaction() as cx:
-            return tuple(
-                await catalog_sync.retire_vanished(cx, message.supplier_id, message.seen, self._clock())
-            )
+            return tuple(await catalog_sync.retire_vanished(cx, message.supplier_id, message.seen, self._clock()))
 
     @activity.defn
     async def read_sessions(self, message: ReadSessions) -> SessionsRead:
@@ -168,6 +166,4 @@ def _listing(supplier_id: str, product: SupplierProduct, reference: str) -> List
 
 
 def _options(product: SupplierProduct) -> ListedOptions:
-    return ListedOptions(
-        product.product_id, product.time_zone, tuple(option.option_id for option in product.options)
-    )
+    return ListedOptions(product.product_id, product.time_zone, tuple(option.option_id for option in product.options))

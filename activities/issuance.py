@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.order_messages import (
+    KeepLine,
     NoteNegotiation,
     OpenException,
     RecordBooking,
@@ -17,8 +18,9 @@ from activities.order_messages import (
 )
 from activities.order_writes import facts_of, order_under_lock, save
 from domain.issuance import IssuedTicket
+from domain.order import Order
 from domain.orders import OrderStatus
-from domain.settlement import flow_at_issue, flow_at_refund, flow_at_supplier_refund, loss_of
+from domain.settlement import flow_at_issue, flow_at_loss, flow_at_refund, flow_at_supplier_refund, loss_of
 from storage import bookings, order_credit, order_exceptions, order_stock
 from storage.bookings import Intent
 from storage.database import Connection, Database
@@ -49,6 +51,7 @@ class IssuanceActivities:
                 booking.line_no, message.at, supplier_id=booking.supplier_id, cost_minor=message.cost_minor
             )
             await save(cx, order, actor=message.actor, at=message.at)
+            await _void_what_is_taken_back(cx, order)
             flow = flow_at_issue(facts_of(order, line), booking.supplier_id, message.cost_minor, message.at)
             await insert_flows(cx, payables=[flow])
 
@@ -69,9 +72,10 @@ class IssuanceActivities:
                 return
             order.fail_line(message.line_no, message.failure, message.at)
             await save(cx, order, actor=message.actor, at=message.at)
+            await _void_what_is_taken_back(cx, order)
             await order_stock.give_back(cx, order.order_no, message.line_no, at=message.at)
-            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
             await insert_flows(cx, [flow_at_refund(facts_of(order, line), line.total_minor, message.at)])
+            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
 
     @activity.defn
     async def try_elsewhere(self, message: TryElsewhere) -> None:
@@ -140,20 +144,31 @@ class IssuanceActivities:
             line = order.line(booking.line_no)
             await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "releasing", at=message.at)
             await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "released", at=message.at)
-            if line.status is not OrderStatus.ISSUED:
+            if line.status not in (OrderStatus.ISSUED, OrderStatus.REFUNDING):
                 return
             credit = message.supplier_credit_minor
             order.take_back_line(booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit)
             await save(cx, order, actor=message.actor, at=message.at)
             await bookings.void_tickets(cx, booking.order_no, booking.line_no)
             await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at)
-            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
             facts = facts_of(order, line)
             await insert_flows(
                 cx,
                 [flow_at_refund(facts, line.total_minor, message.at)],
                 [flow_at_supplier_refund(facts, booking.supplier_id, credit, message.at)],
             )
+            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
+
+    @activity.defn
+    async def keep_line(self, message: KeepLine) -> None:
+        """A line that was to be taken back stays issued: its supplier keeps it. Idempotency: the line's status."""
+        booking = message.booking
+        async with order_under_lock(self._database, booking.order_no) as (cx, order):
+            if order.line(booking.line_no).status is not OrderStatus.REFUNDING:
+                return
+            order.keep_line(booking.line_no, message.at, reason=f"supplier: {message.supplier_code}")
+            await save(cx, order, actor="system", at=message.at)
+            await bookings.restore_tickets(cx, booking.order_no, booking.line_no)
 
     @activity.defn
     async def record_loss(self, message: RecordLoss) -> None:
@@ -163,19 +178,13 @@ class IssuanceActivities:
         """
         booking = message.booking
         async with order_under_lock(self._database, booking.order_no) as (cx, order):
-            line = order.line(booking.line_no)
-            await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "lost", at=message.at)
-            if line.issued_at is not None:
+            new = await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "lost", at=message.at)
+            if not new or not message.cost_minor:
                 return
-            line.issued_at, line.supplier_id, line.cost_minor = message.at, booking.supplier_id, message.cost_minor
-            await save(cx, order, actor="system", at=message.at)
-            facts = facts_of(order, line)
-            written_off = loss_of(facts, message.reason, message.cost_minor, message.at)
-            await insert_flows(
-                cx,
-                payables=[flow_at_issue(facts, booking.supplier_id, message.cost_minor, message.at)],
-                transfers=[written_off] if message.cost_minor else [],
-            )
+            facts = facts_of(order, order.line(booking.line_no))
+            owed = flow_at_loss(facts, booking.supplier_id, booking.attempt, message.cost_minor, message.at)
+            written_off = loss_of(facts, f"{message.reason}_{booking.attempt}", message.cost_minor, message.at)
+            await insert_flows(cx, payables=[owed], transfers=[written_off])
 
     @activity.defn
     async def open_exception(self, message: OpenException) -> None:
@@ -199,6 +208,13 @@ class IssuanceActivities:
             await order_exceptions.resolve(
                 cx, message.exception_id, by=message.actor, at=message.at, resolution=message.resolution
             )
+
+
+async def _void_what_is_taken_back(cx: Connection, order: Order) -> None:
+    """All or nothing: siblings that were issued are on their way back, and a gate must say no at once."""
+    for line in order.lines:
+        if line.status is OrderStatus.REFUNDING:
+            await bookings.void_tickets(cx, order.order_no, line.line_no)
 
 
 async def _tickets(cx: Connection, message: RecordIssue) -> list[IssuedTicket]:

@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from domain.errors import Refusal
-from domain.issuance import DeadlinePolicy, NegotiationTerms, QueryAnswer
+from domain.issuance import NegotiationTerms, QueryAnswer
 from domain.orders import OrderStatus
 
 
 @dataclass(frozen=True, slots=True)
 class OfferTerms:
-    """One way to buy a line: `cost_minor` per unit, time-outs in seconds; `lock`: held at the supplier before payment."""
+    """One way to buy a line: `cost_minor` per unit, times in seconds; `lock`: held at the supplier before payment."""
 
     offer_id: str
     supplier_id: str
@@ -25,6 +25,7 @@ class OfferTerms:
     lock_timeout_s: float
     issue_timeout_s: float
     lock_s: int
+    consistency_window_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class BookingState:
     state: str
     cost_minor: int
     hold_expires_at: datetime | None
+    negotiating_since: datetime | None
+    asked: int
+    escalated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +136,14 @@ class RefuseOrder:
 
 @dataclass(frozen=True, slots=True)
 class PlaceAnswer:
-    """The first answer to placing, as kept with the claim: `facts` for the caller, or the refusal."""
+    """The first answer to placing, as kept with the claim: `facts` for the caller, or the refusal.
+
+    `ahead`: the rows are further than the process, which has lost its latest steps: read them and go on from there.
+    """
 
     facts: dict[str, Any] = field(default_factory=dict)
     refusal: Refusal | None = None
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +211,13 @@ class ConfirmOrder:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """`gone`: lines whose stock was taken by others before payment (policy at_payment); they fail."""
+    """`gone`: lines whose stock was taken by others before payment (policy at_payment); they fail.
+
+    `ahead`: the rows are further than the process, which has lost its latest steps: read them and go on from there.
+    """
 
     gone: tuple[int, ...] = ()
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +274,15 @@ class TakeBackLine:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepLine:
+    """A line that was to be taken back and that its supplier keeps: it stays issued."""
+
+    booking: BookingRef
+    at: datetime
+    supplier_code: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoteNegotiation:
     booking: BookingRef
     at: datetime
@@ -270,14 +291,10 @@ class NoteNegotiation:
 
 
 @dataclass(frozen=True, slots=True)
-class Negotiation:
+class SupplierTerms:
     """A supplier's terms as they are now, with the first interval from its measured median answer time."""
 
     terms: NegotiationTerms
-
-    @property
-    def escalates(self) -> bool:
-        return self.terms.deadline_policy is DeadlinePolicy.ESCALATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +310,7 @@ class LineDecision:
     """An operator's word on an escalated line. For `issued` the tickets are in the database already."""
 
     line_no: int
+    attempt: int
     decision: Literal["issued", "give_up"]
     actor: str
     reason: str

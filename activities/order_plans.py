@@ -33,6 +33,7 @@ def offers_of(row: Mapping[str, Any], currency: str) -> tuple[OfferTerms, ...]:
             lock_timeout_s=offer["lock_timeout_s"],
             issue_timeout_s=offer["issue_timeout_s"],
             lock_s=offer["lock_s"],
+            consistency_window_s=offer["consistency_window_s"],
         )
         for offer in row["offers"]
         if offer["currency"] == currency
@@ -50,7 +51,11 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
     if row is None:
         return None
     offered = await order_admission.read_offered(
-        cx, sorted({line["sku_id"] for line in line_rows}), channel=row["channel"], now=row["created_at"]
+        cx,
+        sorted({line["sku_id"] for line in line_rows}),
+        channel=row["channel"],
+        now=row["created_at"],
+        withdrawn=True,
     )
     attempts: dict[int, list[BookingState]] = {}
     for booking in await bookings.of_order(cx, order_no):
@@ -63,6 +68,9 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
                 state=booking["state"],
                 cost_minor=booking["cost_minor"],
                 hold_expires_at=booking["hold_expires_at"],
+                negotiating_since=booking["negotiating_since"],
+                asked=booking["asked"],
+                escalated=booking["escalated_at"] is not None,
             )
         )
     lines = tuple(
@@ -95,9 +103,8 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
     )
 
 
-async def answer_facts(cx: Connection, order: Order) -> dict[str, Any]:
+def answer_facts(order: Order) -> dict[str, Any]:
     """What placing answers, and answers again for ever: plain JSON, no personal data."""
-    _, line_rows = await order_reading.read_core(cx, order.order_no)
     return {
         "order_no": order.order_no,
         "status": str(order.status),
@@ -109,12 +116,12 @@ async def answer_facts(cx: Connection, order: Order) -> dict[str, Any]:
         "allowed_actions": allowed_actions(order.status, review=order.in_review, operator=False, escalated=False),
         "lines": [
             {
-                "line_no": line["line_no"],
-                "sku_id": line["sku_id"],
-                "quantity": line["quantity"],
-                "unit_price_minor": line["unit_price_minor"],
-                "total_minor": line["total_minor"],
+                "line_no": line.line_no,
+                "sku_id": line.sku_id,
+                "quantity": line.quantity,
+                "unit_price_minor": line.unit_price_minor,
+                "total_minor": line.total_minor,
             }
-            for line in line_rows
+            for line in order.lines
         ],
     }

@@ -22,7 +22,7 @@ from activities.order_messages import (
     RecordLock,
     RefuseOrder,
 )
-from activities.order_plans import OrderTimings, answer_facts, read_plan
+from activities.order_plans import OrderTimings, answer_facts
 from activities.order_writes import all_facts, facts_of, order_under_lock, save
 from domain.errors import Refusal
 from domain.order import Order
@@ -55,23 +55,25 @@ class OrderActivities:
     @activity.defn
     async def hold_stock(self, message: HoldStock) -> Refusal | None:
         """Hold the order's own quota, all lines or none. Idempotency: holds are named by order and line."""
-        async with self._database.transaction() as cx:
-            demands = await order_stock.demands(cx, message.order_no)
-            if not demands:
+        async with self._database.reading() as cx:
+            if await order_stock.hold_one(cx, message.order_no, expires_at=message.expires_at):
                 return None
-            short = await order_stock.hold(
-                cx, message.order_no, demands, expires_at=message.expires_at, at=message.at
-            )
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            demands = await order_stock.demands(cx, message.order_no)
+            if not demands or order.status is not OrderStatus.PENDING:
+                return None
+            short = await order_stock.hold(cx, message.order_no, demands, expires_at=message.expires_at, at=message.at)
             return Refusal.of(InsufficientStock(short)) if short else None
 
     @activity.defn
     async def record_lock(self, message: RecordLock) -> PlaceAnswer:
         """`pending` becomes `locked`: the receivable begins and the credit hold is used. Idempotency: the status."""
         async with order_under_lock(self._database, message.order_no) as (cx, order):
+            if order.status is not OrderStatus.PENDING and order.locked_at != message.at:
+                return PlaceAnswer(ahead=True)
             if order.status is OrderStatus.PENDING:
                 order.lock(message.at, expires_at=message.expires_at)
                 await save(cx, order, actor="system", at=message.at)
-                await order_credit.use(cx, order.order_no)
                 for held in message.held:
                     await bookings.mark(
                         cx,
@@ -84,23 +86,26 @@ class OrderActivities:
                         expires_at=held.expires_at,
                     )
                 await insert_flows(cx, flows_at_lock(all_facts(order), message.at))
-            answer = PlaceAnswer(facts=await answer_facts(cx, order))
+            answer = PlaceAnswer(facts=answer_facts(order))
             await order_claims.record_answer(cx, order.order_no, {"facts": answer.facts}, refused=False)
+            # last: all orders of a distributor wait for its one row
+            await order_credit.use(cx, order.order_no)
             return answer
 
     @activity.defn
     async def refuse_order(self, message: RefuseOrder) -> PlaceAnswer:
         """`pending` becomes `rejected`, and everything of ours that it held is free again. Idempotency: the status."""
         async with order_under_lock(self._database, message.order_no) as (cx, order):
+            if order.status not in (OrderStatus.PENDING, OrderStatus.REJECTED):
+                return PlaceAnswer(ahead=True)
             if order.status is OrderStatus.PENDING:
                 order.refuse(message.refusal, message.at)
                 await save(cx, order, actor=message.actor, at=message.at)
+                await bookings.begin_release(cx, order.order_no)
                 await order_stock.release(cx, order.order_no, at=message.at)
                 await order_credit.release(cx, order.order_no)
             answer = PlaceAnswer(refusal=message.refusal)
-            await order_claims.record_answer(
-                cx, order.order_no, {"refusal": _plain(message.refusal)}, refused=True
-            )
+            await order_claims.record_answer(cx, order.order_no, {"refusal": _plain(message.refusal)}, refused=True)
             return answer
 
     @activity.defn
@@ -112,25 +117,29 @@ class OrderActivities:
                 await save(cx, order, actor=message.actor, at=message.at)
 
     @activity.defn
-    async def cancel_order(self, message: CancelOrder) -> None:
+    async def cancel_order(self, message: CancelOrder) -> bool:
         """Cancel or expire before issuing: credit and stock come back, the receivable is reversed.
 
-        Idempotency: the status.
+        False where the rows are ahead: the order is being issued, or more. Idempotency: the status.
         """
         async with order_under_lock(self._database, message.order_no) as (cx, order):
             if order.status is OrderStatus.CANCELED:
-                return
+                return True
+            if order.status not in (OrderStatus.PENDING, OrderStatus.LOCKED):
+                return False
             was_locked = order.status is OrderStatus.LOCKED
             order.cancel(message.at, reason=message.reason, expired=message.expired)
             await save(cx, order, actor=message.actor, at=message.at)
+            await bookings.begin_release(cx, order.order_no)
             await order_stock.release(cx, order.order_no, at=message.at)
             if was_locked:
-                await order_credit.give_back(cx, order.distributor_id, order.total_minor)
                 await insert_flows(cx, [flow_at_cancel(facts, message.at) for facts in all_facts(order)])
+                await order_credit.give_back(cx, order.distributor_id, order.total_minor)
             else:
                 await order_credit.release(cx, order.order_no)
                 refusal = Refusal("canceled", "The order was canceled while it waited.")
                 await order_claims.record_answer(cx, order.order_no, {"refusal": _plain(refusal)}, refused=True)
+            return True
 
     @activity.defn
     async def extend_order(self, message: ExtendOrder) -> None:
@@ -155,6 +164,11 @@ class OrderActivities:
                 failed = await _fail_gone(cx, order, gone, message)
                 await save(cx, order, actor=message.actor, at=message.at)
                 await insert_flows(cx, failed)
+                if gone:
+                    lost_minor = sum(order.line(line_no).total_minor for line_no in gone)
+                    await order_credit.give_back(cx, order.distributor_id, lost_minor)
+            elif order.confirmed_at != message.at:
+                return Confirmation(ahead=True)
             else:
                 gone = [line.line_no for line in order.lines if line.refunded_at is not None]
             intents = [
@@ -178,21 +192,19 @@ class OrderActivities:
             ]
             await bookings.intend(cx, message.order_no, intents, at=message.at)
 
-    @activity.defn
-    async def read_order(self, order_no: int) -> Opened:
-        """The plan of an order as it stands. Reads only."""
-        async with self._database.transaction() as cx:
-            return Opened(plan=await read_plan(cx, order_no, self._timings))
-
 
 async def _fail_gone(
     cx: Connection, order: Order, gone: list[int], message: ConfirmOrder
 ) -> list[ReceivableFlow | None]:
+    """Fail these lines, or all where it is all or nothing: the others' stock comes back, and credit after the flows."""
+    if gone and order.all_or_nothing:
+        for line_no in {line.line_no for line in order.lines} - set(gone):
+            await order_stock.give_back(cx, order.order_no, line_no, at=message.at)
+        gone[:] = [line.line_no for line in order.lines]
     flows: list[ReceivableFlow | None] = []
     for line_no in gone:
         line = order.line(line_no)
         order.fail_line(line_no, Refusal.of(InsufficientStock({line.sku_id: 0})), message.at)
-        await order_credit.give_back(cx, order.distributor_id, line.total_minor)
         flows.append(flow_at_refund(facts_of(order, line), line.total_minor, message.at))
     return flows
 

@@ -16,7 +16,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.order_messages import BookingRef, Negotiation
+from activities.order_messages import BookingRef, SupplierTerms
 from activities.supplier_directory import Directory
 from activities.supplier_messages import CallSupplier, CancelAtSupplier, ExtendAtSupplier, NotReached, ReserveAtSupplier
 from adapters.suppliers import BookingRequest, NotSent
@@ -30,7 +30,7 @@ from domain.issuance import (
     Unknown,
     unit_references,
 )
-from domain.suppliers import BreakerTerms
+from domain.suppliers import Breaker, BreakerTerms
 from storage import bookings, supplier_calls
 from storage.database import Connection, Database
 
@@ -127,7 +127,7 @@ class SupplierActivities:
         )
 
     @activity.defn
-    async def read_negotiation(self, supplier_id: str) -> Negotiation:
+    async def read_negotiation(self, supplier_id: str) -> SupplierTerms:
         """The supplier's terms; the first interval starts from its measured median answer time. Reads only."""
         async with self._database.reading() as cx:
             row = await supplier_calls.read_contract(cx, supplier_id)
@@ -135,7 +135,7 @@ class SupplierActivities:
         if row is None:
             raise ApplicationError(f"no supplier {supplier_id}", type="SupplierMissing", non_retryable=True)
         first_s = row["first_interval_s"] if median_s is None else max(0.2, min(row["ceiling_s"], median_s))
-        return Negotiation(
+        return SupplierTerms(
             NegotiationTerms(
                 first_interval_s=first_s,
                 growth=row["growth"],
@@ -187,7 +187,7 @@ class SupplierActivities:
         elapsed_ms = round((time.perf_counter() - started) * 1000)
         detail = getattr(answer, "reason", "") or getattr(answer, "code", "")
         async with self._database.transaction() as cx:
-            await supplier_calls.record_call(
+            breaker = await supplier_calls.record_call(
                 cx,
                 supplier_id=booking.supplier_id,
                 operation=operation,
@@ -197,17 +197,14 @@ class SupplierActivities:
                 elapsed_ms=elapsed_ms,
                 at=datetime.now(UTC),
             )
-            await self._tell_breaker(cx, booking.supplier_id, failed=answer.kind in supplier_calls.FAILED_ANSWERS)
+            failed = answer.kind in supplier_calls.FAILED_ANSWERS
+            if failed or breaker.probes():
+                await self._tell_breaker(cx, booking.supplier_id, breaker, failed=failed)
             return await self._without_credentials(cx, booking, answer)
 
-    async def _tell_breaker(self, cx: Connection, supplier_id: str, *, failed: bool) -> None:
-        breaker = await supplier_calls.read_breaker(cx, supplier_id)
-        if not failed and not breaker.probes():
-            return
+    async def _tell_breaker(self, cx: Connection, supplier_id: str, breaker: Breaker, *, failed: bool) -> None:
         calls, failures = await supplier_calls.count_latest(cx, supplier_id, self._terms.window)
-        after = breaker.after(
-            self._terms, datetime.now(UTC), calls=calls, failures=failures, succeeded=not failed
-        )
+        after = breaker.after(self._terms, datetime.now(UTC), calls=calls, failures=failures, succeeded=not failed)
         if after != breaker:
             _log.warning("breaker.changed", supplier=supplier_id, state=str(after.state), failures=failures)
             await supplier_calls.write_breaker(cx, supplier_id, after, by="system")
@@ -224,5 +221,3 @@ class SupplierActivities:
             answer={"tickets": [asdict(ticket) for ticket in answer.tickets]},
         )
         return replace(answer, tickets=())
-
-

@@ -9,8 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from psycopg import Error as DatabaseError
-from temporalio.service import RPCError
 
 from activities.order_messages import BookingRef, SupplierReport
 from adapters.suppliers.octo_bodies import BookingBody, judge_booking
@@ -35,7 +33,8 @@ async def hand_over(parts: Parts, supplier_id: str, message_id: str, body: Mappi
     state = "waiting"
     try:
         state = await _hand_over(parts, supplier_id, body)
-    except (RPCError, order_host.HostMissing, DatabaseError) as failure:
+    except Exception as failure:
+        # Whatever it is, the acknowledged callback stays in the inbox, and is tried again after the others.
         _log.warning("callback.not_handed_over", supplier=supplier_id, message=message_id, reason=str(failure))
     async with parts.database.reading() as connection:
         await supplier_callbacks.mark(connection, supplier_id, message_id, state, now=parts.clock())
@@ -95,12 +94,17 @@ async def _without_credentials(connection: Connection, row: Mapping[str, Any], a
     return replace(answer, tickets=())
 
 
-async def _tell(parts: Parts, row: Mapping[str, Any], answer: QueryAnswer) -> None:
+async def _tell(parts: Parts, row: Mapping[str, Any], answer: Confirmed | Rejected | Canceled) -> None:
     assert parts.temporal is not None
     report = SupplierReport(_booking(row), answer)
     try:
         await order_host.tell_host(parts.temporal, row["host_workflow_id"], report)
     except order_host.HostMissing:
+        async with parts.database.reading() as connection:
+            now = await bookings.by_reference(connection, row["supplier_id"], row["reference"])
+        if now is not None and OrderStatus(now["order_status"]) in AT_REST:
+            await _compare(parts, now, answer)
+            return
         await order_host.host_again(
             parts.temporal,
             row["order_no"],
@@ -123,7 +127,7 @@ async def _compare(parts: Parts, row: Mapping[str, Any], answer: Confirmed | Rej
     kind = "contradiction" if issued else "confirmed_after_refund"
     exception_id = f"xcp-{row['order_no']:019d}-{row['line_no']}-{kind}-{row['attempt']}"
     async with parts.database.transaction() as connection:
-        new = await order_exceptions.open_exception(
+        await order_exceptions.open_exception(
             connection,
             exception_id=exception_id,
             kind=kind,
@@ -133,13 +137,14 @@ async def _compare(parts: Parts, row: Mapping[str, Any], answer: Confirmed | Rej
             evidence={"reference": row["reference"], "attempt": row["attempt"], "later": answer.kind},
             at=parts.clock(),
         )
-    if new and not issued:
+    if not issued:
         resolution = Resolution(
             exception_id=exception_id,
             action="release",
             booking=_booking(row),
             reference=row["reference"],
             cost_minor=row["cost_minor"],
+            window_s=row["window_s"],
             actor="system",
             reason="confirmed_after_refund",
         )

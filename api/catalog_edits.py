@@ -43,9 +43,7 @@ async def _shown(connection: Connection, caller: Principal, product_id: str, now
     return Answer(200, view, {"ETag": f'"{detail.row["version"]}"'})
 
 
-@router.patch(
-    "/v1/products/{product_id}", response_model=ProductView, responses=_EDIT, summary="Edit a product"
-)
+@router.patch("/v1/products/{product_id}", response_model=ProductView, responses=_EDIT, summary="Edit a product")
 async def edit_product(
     product_id: ProductId,
     body: ProductEdit,

@@ -38,7 +38,8 @@ Workflow-orchestrated ticket fulfilment: every order is a durable process that e
 1. **Key**: open `keys.json` in the data directory (`.tessera`), copy the token of the distributor `meridian`, press
    **Authorize** and paste it. `GET /v1/me` then says who you are and what you may do.
 2. **Look**: `GET /v1/products?kind=ticket` lists what is on the shelf, with your prices and the ids of the variants.
-3. **Place**: `POST /v1/orders` with the example body as it is. Stock, credit and seats are held until `hold_expires_at`.
+3. **Place**: `POST /v1/orders` with the example body as it is. Stock, credit and seats are held until
+   `hold_expires_at`.
 4. **Confirm**: `POST /v1/orders/{order_no}/confirm`. The tickets are issued; `202` means that the supplier is still
    being asked.
 5. **Watch**: `GET /v1/orders/{order_no}` shows tickets, money and timeline; `GET /v1/events` is the feed of changes.
@@ -117,7 +118,8 @@ def code_page(code: str, kind: Kind) -> HTMLResponse:
     return _page(
         kind.title,
         f"<p><code>{escape(code)}</code>, HTTP status {kind.status}</p><p>{_marked(kind.help)}</p>"
-        f"<h2>Does repeating help?</h2><p>{again}</p><p><a href='/errors'>All codes</a> · <a href='/docs'>The API</a></p>",
+        f"<h2>Does repeating help?</h2><p>{again}</p>"
+        "<p><a href='/errors'>All codes</a> · <a href='/docs'>The API</a></p>",
     )
 
 

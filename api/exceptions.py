@@ -21,6 +21,7 @@ from api.views import Instant, OrderNo, View
 from domain.access import Action, Principal
 from domain.errors import DomainError
 from domain.issuance import IssuedTicket
+from domain.orders import OrderStatus
 from storage import bookings, order_exceptions
 from workflows.orders import OrderWorkflow
 from workflows.resolutions import Resolution
@@ -170,7 +171,9 @@ async def _decide(actions: Actions, caller: Principal, case_id: str, body: Decis
     offered = CHOICES.get(row["kind"], ("acknowledge",))
     if body.decision not in offered:
         raise DecisionNotOffered(row["kind"], offered)
-    if row["kind"] == "issuance_escalated":
+    if row["kind"] == "issuance_escalated" and row["line_status"] != OrderStatus.ISSUING:
+        await _close(parts, caller, row, body, overtaken_by=row["line_status"])
+    elif row["kind"] == "issuance_escalated":
         await _decide_line(actions, caller, row, body, key)
     elif body.decision == "give_up":
         await _take_back(parts, caller, row, body)
@@ -204,7 +207,9 @@ async def _decide_line(
                 answer={"tickets": tickets},
             )
     decision: Literal["issued", "give_up"] = "issued" if body.decision == "issued" else "give_up"
-    message = LineDecision(row["line_no"], decision, caller.ref, body.reason, body.supplier_reference or "")
+    message = LineDecision(
+        row["line_no"], row["evidence"]["attempt"], decision, caller.ref, body.reason, body.supplier_reference or ""
+    )
     await actions.send(caller, row["order_no"], OrderWorkflow.decide, message, key)
 
 
@@ -213,9 +218,7 @@ async def _take_back(parts: Parts, caller: Principal, row: Mapping[str, Any], bo
     async with parts.database.reading() as connection:
         attempts = await bookings.of_order(connection, row["order_no"])
     booking = next(
-        each
-        for each in attempts
-        if each["line_no"] == row["line_no"] and each["attempt"] == row["evidence"]["attempt"]
+        each for each in attempts if each["line_no"] == row["line_no"] and each["attempt"] == row["evidence"]["attempt"]
     )
     resolution = Resolution(
         exception_id=row["id"],
@@ -223,18 +226,22 @@ async def _take_back(parts: Parts, caller: Principal, row: Mapping[str, Any], bo
         booking=BookingRef(row["order_no"], row["line_no"], booking["attempt"], booking["supplier_id"]),
         reference=booking["reference"],
         cost_minor=booking["cost_minor"],
+        window_s=booking["window_s"],
         actor=caller.ref,
         reason=body.reason,
     )
     await begin_resolution(parts, resolution)
 
 
-async def _close(parts: Parts, caller: Principal, row: Mapping[str, Any], body: DecisionInput) -> None:
+async def _close(
+    parts: Parts, caller: Principal, row: Mapping[str, Any], body: DecisionInput, *, overtaken_by: str | None = None
+) -> None:
+    """Only the case ends. `overtaken_by`: the line was decided before the person was; its status says how."""
     resolution = {"decision": body.decision, "reason": body.reason}
+    if overtaken_by is not None:
+        resolution["overtaken_by"] = overtaken_by
     async with parts.database.transaction() as connection:
-        await order_exceptions.resolve(
-            connection, row["id"], by=caller.ref, at=parts.clock(), resolution=resolution
-        )
+        await order_exceptions.resolve(connection, row["id"], by=caller.ref, at=parts.clock(), resolution=resolution)
 
 
 def _operators_only(caller: Principal) -> None:

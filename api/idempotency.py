@@ -195,7 +195,7 @@ class Keeper:
 
         async def once(turn: _Turn) -> Answer:
             answer = await effect()
-            async with self._parts.database.transaction() as connection:
+            async with self._parts.database.reading() as connection:
                 await self._finish(connection, turn, answer.status, answer.stored())
             return answer
 
@@ -243,7 +243,7 @@ class Keeper:
             await self._release(turn)
             raise error
         response = refusal(self._request.scope, error)
-        async with self._parts.database.transaction() as connection:
+        async with self._parts.database.reading() as connection:
             await self._finish(connection, turn, response.status_code, _stored(response))
         return response
 

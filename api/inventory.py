@@ -77,9 +77,7 @@ def _operators_only(caller: Principal) -> None:
         raise NotPermitted(Action.INVENTORY_READ, "stock levels")
 
 
-@router.get(
-    "/v1/stock", response_model=Page[StockView], responses=problems(401, 403), summary="List stock levels"
-)
+@router.get("/v1/stock", response_model=Page[StockView], responses=problems(401, 403), summary="List stock levels")
 async def list_stock(
     caller: Reader,
     paging: PagingDep,
@@ -103,9 +101,7 @@ async def list_stock(
     responses=problems(401, 403, 404, 409, 413, 415, codes=["product_not_found", "movement_reused"]),
     summary="Receive stock",
 )
-async def receive_stock(
-    sku_id: SkuId, body: ReceiptInput, caller: Writer, keeper: KeeperDep, now: NowDep
-) -> Response:
+async def receive_stock(sku_id: SkuId, body: ReceiptInput, caller: Writer, keeper: KeeperDep, now: NowDep) -> Response:
     """Adds units. The same reference again changes nothing and answers the present level."""
     movement = Movement(f"receipt/{body.reference}", sku_id, "received", body.quantity, body.warehouse_id)
 

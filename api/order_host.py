@@ -5,7 +5,9 @@ A time-out means *unknown*: the same call with the same ids is safe, and is what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,7 +25,7 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.order_messages import OrderStanding, PlaceAnswer, SupplierReport
@@ -44,29 +46,48 @@ class HostMissing(Exception):
     """No running workflow hosts the order."""
 
 
-async def place(
-    client: Client, order_no: int, *, distributor_id: str, title: str, timeout_s: float
-) -> PlaceAnswer:
+async def place(client: Client, order_no: int, *, distributor_id: str, title: str, timeout_s: float) -> PlaceAnswer:
     """Start the order's workflow and wait for its first answer, in one call. Raises Undecided after `timeout_s`."""
+    try:
+        async with _patience(timeout_s):
+            try:
+                return await _place(client, order_no, _looks(order_no, distributor_id, title), timeout_s, again=False)
+            except (WorkflowAlreadyStartedError, WorkflowUpdateFailedError):
+                # Its workflow has ended without this answer (somebody terminated it): the rows make a new one safe.
+                looks = _looks(order_no, distributor_id, "restarted")
+                return await _place(client, order_no, looks, timeout_s, again=True)
+    except WorkflowUpdateFailedError as failed:
+        raise Undecided from failed
+
+
+async def _place(client: Client, order_no: int, looks: dict[str, Any], timeout_s: float, *, again: bool) -> PlaceAnswer:
+    reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
     start = WithStartWorkflowOperation(
         OrderWorkflow.run,
         HostOrder(order_no),
         id=order_workflow_id(order_no),
         task_queue=ORDER_TASK_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-        **_looks(order_no, distributor_id, title),
+        id_reuse_policy=reuse,
+        **looks,
     )
+    answer: PlaceAnswer = await client.execute_update_with_start_workflow(
+        "place",
+        start_workflow_operation=start,
+        id=PLACE_UPDATE_ID,
+        result_type=PlaceAnswer,
+        rpc_timeout=timedelta(seconds=timeout_s),
+    )
+    return answer
+
+
+@asynccontextmanager
+async def _patience(timeout_s: float) -> AsyncIterator[None]:
+    """Whatever the client library waits for, it is `timeout_s` at most, and then nothing is known: Undecided."""
     try:
-        answer: PlaceAnswer = await client.execute_update_with_start_workflow(
-            "place",
-            start_workflow_operation=start,
-            id=PLACE_UPDATE_ID,
-            result_type=PlaceAnswer,
-            rpc_timeout=timedelta(seconds=timeout_s),
-        )
-        return answer
-    except WorkflowUpdateRPCTimeoutOrCancelledError as late:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as late:
         raise Undecided from late
     except RPCError as error:
         if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
@@ -101,21 +122,18 @@ async def ask_host(
 ) -> OrderStanding:
     """Send an update to the order's workflow. Raises Refused (its no), HostMissing, Undecided."""
     handle = client.get_workflow_handle(workflow_id)
-    try:
-        standing: OrderStanding = await handle.execute_update(
-            update, message, id=update_id, rpc_timeout=timedelta(seconds=timeout_s)
-        )
-        return standing
-    except WorkflowUpdateFailedError as failed:
-        raise _refused(failed) from failed
-    except WorkflowUpdateRPCTimeoutOrCancelledError as late:
-        raise Undecided from late
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise HostMissing(workflow_id) from error
-        if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
-            raise Undecided from error
-        raise
+    async with _patience(timeout_s):
+        try:
+            standing: OrderStanding = await handle.execute_update(
+                update, message, id=update_id, rpc_timeout=timedelta(seconds=timeout_s)
+            )
+            return standing
+        except WorkflowUpdateFailedError as failed:
+            raise _refused(failed) from failed
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise HostMissing(workflow_id) from error
+            raise
 
 
 async def tell_host(client: Client, workflow_id: str, report: SupplierReport) -> None:

@@ -124,9 +124,7 @@ class Placing:
         headers["Location"] = f"/v1/orders/{view.order_no:019d}"
         return Answer(202 if view.in_review else 201, view, headers).response()
 
-    def _refuse(
-        self, refused: Refusal, scope: Mapping[str, Any], headers: Mapping[str, str] | None = None
-    ) -> Response:
+    def _refuse(self, refused: Refusal, scope: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
         if not headers:
             return refusal(scope, Refused(refused))
         return problem(scope, refused.code, refused.detail, facts=refused.facts, headers=headers)

@@ -238,9 +238,7 @@ class OrderView(OrderSummaryView):
             ],
             exceptions=[case["id"] for case in row["exceptions"] or []] if operator else None,
             links=_links(row, operator, ui_url),
-            allowed_actions=allowed_actions(
-                status, review=row["in_review"], operator=operator, escalated=escalated
-            ),
+            allowed_actions=allowed_actions(status, review=row["in_review"], operator=operator, escalated=escalated),
         )
 
 

@@ -209,5 +209,3 @@ def _number(order_no: str) -> int:
     if number >= 2**63:
         raise OrderNotFound(order_no)
     return number
-
-

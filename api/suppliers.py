@@ -68,9 +68,7 @@ async def create_supplier(body: SupplierCreate, caller: Writer, keeper: KeeperDe
     """A contract: where and how it is spoken to, its limits, and how patiently it is asked."""
 
     async def create(connection: Connection) -> Answer:
-        if not await supplier_contracts.put_supplier(
-            connection, body.id, body.contract(), actor=caller.ref, now=now
-        ):
+        if not await supplier_contracts.put_supplier(connection, body.id, body.contract(), actor=caller.ref, now=now):
             raise SupplierExists(body.id)
         view = SupplierView.of(await supplier_contracts.get_supplier(connection, body.id))
         return Answer(201, view, {"Location": f"/v1/suppliers/{body.id}"})
@@ -90,9 +88,7 @@ async def list_suppliers(
     return SuppliersView(data=[SupplierView.of(row) for row in rows])
 
 
-@router.get(
-    "/v1/suppliers/{supplier_id}", response_model=SupplierView, responses=_READ, summary="Read a supplier"
-)
+@router.get("/v1/suppliers/{supplier_id}", response_model=SupplierView, responses=_READ, summary="Read a supplier")
 async def read_supplier(supplier_id: SupplierId, _: Reader, database: DatabaseDep) -> SupplierView:
     """The contract, without its token."""
     async with database.reading() as connection:

@@ -115,9 +115,7 @@ def parse_product(text: bytes) -> ImportedProduct:
     if reader.faults:
         raise DocumentRefused(reader.faults)
     brand_id = str(brand) if "brandId" in spu else None
-    return ImportedProduct(
-        str(category), family_of(category), title, description, brand_id, attributes, tuple(skus)
-    )
+    return ImportedProduct(str(category), family_of(category), title, description, brand_id, attributes, tuple(skus))
 
 
 def family_of(category_id: int) -> Family:

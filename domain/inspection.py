@@ -131,14 +131,14 @@ def judge_log(order: OrderFacts) -> Iterator[Violation]:
 
 
 def judge_flows(order: OrderFacts) -> Iterator[Violation]:
-    """The flows are the settlement table's, to the cent and by the same times; goodwill stands beside the table."""
+    """The flows are the settlement table's, to the cent and by the same times; goodwill and losses stand beside it."""
     known = {line.line_no for line in order.lines}
     for line in order.lines:
         for side, expected in (("receivable", expected_receivable(line)), ("payable", expected_payable(line))):
             booked = Counter(
                 Owed(flow.amount_minor, flow.business_at)
                 for flow in order.flows
-                if flow.line_no == line.line_no and flow.side == side and flow.kind != "goodwill"
+                if flow.line_no == line.line_no and flow.side == side and flow.kind not in ("goodwill", "lost")
             )
             wanted = Counter(expected)
             if booked != wanted:

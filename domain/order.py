@@ -57,6 +57,7 @@ class Line:
     status: OrderStatus
     sku_id: str
     quantity: int
+    unit_price_minor: int
     total_minor: int
     refunded_minor: int = 0
     cost_minor: int | None = None
@@ -157,6 +158,7 @@ class Order:
         line.issued_at = at
         line.supplier_id = supplier_id
         line.cost_minor = cost_minor
+        self._all_or_nothing()
         self._derive(at, OrderEvent.ISSUE)
 
     def fail_line(self, line_no: int, failure: Refusal, at: datetime) -> None:
@@ -165,23 +167,36 @@ class Order:
         self._move(line, OrderEvent.FAIL, failure.code)
         line.failure = {"code": failure.code, "detail": failure.detail, "facts": failure.facts}
         self._refund_whole(line, at, failure.code)
+        self._all_or_nothing()
         self._derive(at, OrderEvent.FAIL, failure.code)
 
     def take_back_line(self, line_no: int, at: datetime, *, reason: str, supplier_credit_minor: int) -> None:
         """An issued line was cancelled at its supplier, which credits `supplier_credit_minor`: it is refunded whole."""
         line = self.line(line_no)
-        self._move(line, OrderEvent.REFUND_START, reason)
+        if line.status is not OrderStatus.REFUNDING:
+            self._move(line, OrderEvent.REFUND_START, reason)
         if supplier_credit_minor:
             line.supplier_refunded_at = at
             line.supplier_refunded_minor = supplier_credit_minor
         self._refund_whole(line, at, reason)
         self._derive(at, OrderEvent.REFUND_START, reason)
 
+    def keep_line(self, line_no: int, at: datetime, *, reason: str) -> None:
+        """A line that was to be taken back stays issued, since its supplier keeps it."""
+        self._move(self.line(line_no), OrderEvent.REFUND_REFUSED, reason)
+        self._derive(at, OrderEvent.REFUND_REFUSED, reason)
+
+    def _all_or_nothing(self) -> None:
+        """Where it was agreed, the first line that fails takes the issued ones with it: they are on their way back."""
+        if not self.all_or_nothing or not any(line.status is OrderStatus.REFUNDED for line in self.lines):
+            return
+        for line in self.lines:
+            if line.status is OrderStatus.ISSUED:
+                self._move(line, OrderEvent.REFUND_START, "all_or_nothing")
+
     def extend(self, expires_at: datetime) -> None:
         """Both clocks run on until `expires_at`."""
-        self.changes.append(
-            Change(0, "hold", "extend", _iso(self.hold_expires_at), expires_at.isoformat(), "extended")
-        )
+        self.changes.append(Change(0, "hold", "extend", _iso(self.hold_expires_at), expires_at.isoformat(), "extended"))
         self.hold_expires_at = expires_at
         self.price_guaranteed_until = expires_at
 

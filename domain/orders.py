@@ -68,9 +68,7 @@ STATUS: Machine[OrderStatus, OrderEvent] = Machine(
     },
 )
 
-AT_REST: frozenset[OrderStatus] = frozenset(
-    {_S.REJECTED, _S.CANCELED, _S.ISSUED, _S.REFUNDED, _S.REFUND_FAILED}
-)
+AT_REST: frozenset[OrderStatus] = frozenset({_S.REJECTED, _S.CANCELED, _S.ISSUED, _S.REFUNDED, _S.REFUND_FAILED})
 """States in which nothing is outstanding: the order's workflow has ended or is only undoing at a supplier."""
 
 
@@ -255,9 +253,7 @@ class NotInState(DomainError):
     code = "order_state_conflict"
 
     def __init__(self, action: str, state: str, allowed_from: tuple[str, ...]) -> None:
-        super().__init__(
-            f"The order is `{state}`; to {action} it, it has to be in one of: {', '.join(allowed_from)}."
-        )
+        super().__init__(f"The order is `{state}`; to {action} it, it has to be in one of: {', '.join(allowed_from)}.")
         self.state = state
         self.allowed_from = allowed_from
 

@@ -142,6 +142,15 @@ class VisitorsRequired(DomainError):
         super().__init__(f"{sku_id} is personal: name {quantity} visitors, one per ticket.")
 
 
+class BuyerRefRequired(DomainError):
+    """A limit per buyer can't be kept for a buyer without a name."""
+
+    code = "buyer_ref_required"
+
+    def __init__(self, sku_id: str, limit: int) -> None:
+        super().__init__(f"One buyer may have {limit} tickets for the event of {sku_id}: name your buyer by buyer_ref.")
+
+
 class BuyerLimitExceeded(DomainError):
     code = "buyer_limit_exceeded"
 

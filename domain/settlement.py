@@ -16,7 +16,7 @@ from domain.ledger import MARGIN, Transfer
 from domain.orders import OrderStatus
 
 ReceivableKind = Literal["locked", "canceled", "refunded", "goodwill"]
-PayableKind = Literal["issued", "refunded"]
+PayableKind = Literal["issued", "refunded", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,14 @@ def flow_at_issue(line: LineFacts, supplier_id: str, cost_minor: int, issued_at:
     return _payable(line, supplier_id, "issued", "issued", cost_minor, issued_at) if cost_minor else None
 
 
+def flow_at_loss(
+    line: LineFacts, supplier_id: str, attempt: int, cost_minor: int, lost_at: datetime
+) -> PayableFlow | None:
+    """What we owe a supplier for a booking that it keeps although the line was refunded: outside the table, a loss."""
+    suffix = f"lost/{attempt}"
+    return _payable(line, supplier_id, "lost", suffix, cost_minor, lost_at) if cost_minor else None
+
+
 def flow_at_supplier_refund(
     line: LineFacts, supplier_id: str, amount_minor: int, refunded_at: datetime
 ) -> PayableFlow | None:
@@ -137,9 +145,7 @@ def loss_of(line: LineFacts, reason: str, amount_minor: int, at: datetime) -> Tr
 
 def _receivable(line: LineFacts, kind: ReceivableKind, suffix: str, amount_minor: int, at: datetime) -> ReceivableFlow:
     key = f"{line.subject}/{suffix}"
-    return ReceivableFlow(
-        key, line.distributor_id, line.order_no, line.line_no, kind, amount_minor, line.currency, at
-    )
+    return ReceivableFlow(key, line.distributor_id, line.order_no, line.line_no, kind, amount_minor, line.currency, at)
 
 
 def _payable(
@@ -158,8 +164,7 @@ class Owed:
 
 
 RECEIVABLE_PLUS = frozenset(
-    OrderStatus(name)
-    for name in ("locked", "canceled", "issuing", "issued", "refunding", "refunded", "refund_failed")
+    OrderStatus(name) for name in ("locked", "canceled", "issuing", "issued", "refunding", "refunded", "refund_failed")
 )
 PAYABLE_PLUS = frozenset(OrderStatus(name) for name in ("issued", "refunding", "refunded", "refund_failed"))
 

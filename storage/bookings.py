@@ -139,6 +139,21 @@ async def void_tickets(cx: Connection, order_no: int, line_no: int) -> None:
     )
 
 
+async def restore_tickets(cx: Connection, order_no: int, line_no: int) -> None:
+    """The supplier keeps the line issued after all: its tickets open the gate again."""
+    await cx.execute(
+        "UPDATE tickets SET status = 'valid' WHERE order_no = %s AND line_no = %s AND status = 'void'",
+        (order_no, line_no),
+    )
+
+
+async def begin_release(cx: Connection, order_no: int) -> None:
+    """The order ends before it was issued: what suppliers may hold for it is on its way back."""
+    await cx.execute(
+        "UPDATE bookings SET state = 'releasing' WHERE order_no = %s AND state IN ('intended', 'held')", (order_no,)
+    )
+
+
 async def read_request(cx: Connection, order_no: int, line_no: int, attempt: int) -> dict[str, Any] | None:
     """All that the supplier has to be told about one attempt, with the buyer's contact: read where it is sent."""
     cursor = await cx.execute(
@@ -157,7 +172,11 @@ async def read_request(cx: Connection, order_no: int, line_no: int, attempt: int
 
 async def of_order(cx: Connection, order_no: int) -> list[dict[str, Any]]:
     """All attempts of an order, in order of line and attempt."""
-    cursor = await cx.execute("SELECT * FROM bookings WHERE order_no = %s ORDER BY line_no, attempt", (order_no,))
+    cursor = await cx.execute(
+        "SELECT b.*, u.consistency_window_s AS window_s FROM bookings b JOIN suppliers u ON u.id = b.supplier_id "
+        "WHERE order_no = %s ORDER BY line_no, attempt",
+        (order_no,),
+    )
     return await cursor.fetchall()
 
 
@@ -165,8 +184,9 @@ async def by_reference(cx: Connection, supplier_id: str, reference: str) -> dict
     """The attempt that a supplier speaks of, with its order's host and state."""
     cursor = await cx.execute(
         """
-        SELECT b.*, o.host_workflow_id, o.distributor_id, o.status AS order_status, l.status AS line_status, l.quantity
-        FROM bookings b JOIN orders o USING (order_no)
+        SELECT b.*, o.host_workflow_id, o.distributor_id, o.status AS order_status, l.status AS line_status, l.quantity,
+               u.consistency_window_s AS window_s
+        FROM bookings b JOIN orders o USING (order_no) JOIN suppliers u ON u.id = b.supplier_id
              JOIN order_lines l ON (l.order_no, l.line_no) = (b.order_no, b.line_no)
         WHERE b.reference = %s AND b.supplier_id = %s
         """,

@@ -51,9 +51,7 @@ async def create_imported(
     return product_id
 
 
-async def _create_skus(
-    cx: Connection, product: ImportedProduct, product_id: str, actor: str, now: datetime
-) -> None:
+async def _create_skus(cx: Connection, product: ImportedProduct, product_id: str, actor: str, now: datetime) -> None:
     for index, sku in enumerate(product.skus):
         sku_id = derived_id("sku", product_id, str(index))
         new = NewSku(

@@ -70,9 +70,7 @@ async def write_listing(cx: Connection, listing: Listing, now: datetime) -> Outc
         await _write_price(cx, listing, unit, said_last, now)
     if not created:
         await touch_product(cx, listing.own_product_id, now)
-    await log_operation(
-        cx, at=now, actor=actor, action="listing.read", subject=subject, before=said_last, after=facts
-    )
+    await log_operation(cx, at=now, actor=actor, action="listing.read", subject=subject, before=said_last, after=facts)
     return Outcome.CREATED if created else Outcome.CHANGED
 
 

@@ -198,9 +198,7 @@ async def set_price(
         "amount_minor": amount_minor,
         "valid_from": begins.isoformat(),
     }
-    await log_operation(
-        cx, at=now, actor=actor, action="price.set", subject=("sku", sku_id), before=None, after=after
-    )
+    await log_operation(cx, at=now, actor=actor, action="price.set", subject=("sku", sku_id), before=None, after=after)
     return price_id
 
 

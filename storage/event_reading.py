@@ -46,8 +46,8 @@ async def list_events(
         clauses.append("(position, id) > (%(position)s, %(id)s)")
         values |= {"position": after[0], "id": after[1]}
     cursor = await cx.execute(
-        f"SELECT id, position, kind, subject_kind, subject_id, body, at FROM outbox_events WHERE {' AND '.join(clauses)} "
-        "ORDER BY position, id LIMIT %(limit)s",
+        "SELECT id, position, kind, subject_kind, subject_id, body, at FROM outbox_events "
+        f"WHERE {' AND '.join(clauses)} ORDER BY position, id LIMIT %(limit)s",
         {**values, "limit": limit},
     )
     return await cursor.fetchall()

@@ -40,9 +40,7 @@ class LeasedIds:
     (NodeLeaseLost) until a renewal, or a new lease of another node, has worked.
     """
 
-    def __init__(
-        self, database: Database, *, lease_s: int = 60, clock_ms: Callable[[], int] = wall_clock_ms
-    ) -> None:
+    def __init__(self, database: Database, *, lease_s: int = 60, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
         self._database = database
         self._lease_s = lease_s
         self._clock_ms = clock_ms
@@ -66,9 +64,7 @@ class LeasedIds:
             return
         try:
             async with self._database.transaction() as cx:
-                await node_leases.release_node(
-                    cx, node=lease.node, holder=lease.holder, last_ms=generator.last_ms
-                )
+                await node_leases.release_node(cx, node=lease.node, holder=lease.holder, last_ms=generator.last_ms)
         except (Error, PoolTimeout) as failure:
             # The lease runs out by itself: nothing is lost but a minute of one node.
             _log.warning("node_lease.not_released", node=lease.node, reason=str(failure))
@@ -90,9 +86,7 @@ class LeasedIds:
     async def _acquire(self) -> None:
         holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(6)}"
         async with self._database.transaction() as cx:
-            lease = await node_leases.acquire_node(
-                cx, holder=holder, now_ms=self._clock_ms(), lease_s=self._lease_s
-            )
+            lease = await node_leases.acquire_node(cx, holder=holder, now_ms=self._clock_ms(), lease_s=self._lease_s)
         if lease is None:
             raise NoFreeNode
         self._lease = lease

@@ -22,6 +22,7 @@ class Wish:
     distributor_id: str
     distributor_status: str
     channel: str
+    currency: str
     grants: list[dict[str, Any]]
     rules: list[dict[str, Any]]
     buyer_blocked: bool
@@ -43,7 +44,7 @@ async def read_wish(cx: Connection, order_no: int) -> Wish | None:
 
 
 _WISH = """
-       c.request, d.id AS distributor_id, d.status AS distributor_status, d.channel,
+       c.request, d.id AS distributor_id, d.status AS distributor_status, d.channel, d.currency,
        coalesce((SELECT jsonb_agg(jsonb_build_object('resource_kind', resource_kind, 'resource_id', resource_id,
                                   'valid_from', valid_from, 'valid_to', valid_to))
                  FROM grants WHERE principal_id = d.id AND action = 'order:create'), '[]') AS grants,
@@ -71,9 +72,12 @@ async def imagine_wish(cx: Connection, distributor_id: str, request: dict[str, A
 
 
 async def read_offered(
-    cx: Connection, sku_ids: Sequence[str], *, channel: str, now: datetime
+    cx: Connection, sku_ids: Sequence[str], *, channel: str, now: datetime, withdrawn: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Each variant as it is offered in the channel at `now`: product facts, price in effect, active offers by rank."""
+    """Each variant as it is offered in the channel at `now`: product facts, price in effect, active offers by rank.
+
+    `withdrawn`: with offers that are no longer made, for orders that were placed under them.
+    """
     cursor = await cx.execute(
         """
         SELECT s.id AS sku_id, s.title AS sku_title, s.stock_policy, s.event_at, s.attributes AS sku_attributes,
@@ -89,13 +93,15 @@ async def read_offered(
                                           'supplier_product_id', o.supplier_product_id, 'option_id', o.option_id,
                                           'cost_minor', o.cost_minor, 'currency', o.currency,
                                           'lock', o.lock_at_supplier, 'lock_timeout_s', u.lock_timeout_s,
-                                          'issue_timeout_s', u.issue_timeout_s, 'lock_s', u.lock_s)
+                                          'issue_timeout_s', u.issue_timeout_s, 'lock_s', u.lock_s,
+                                          'consistency_window_s', u.consistency_window_s)
                                           ORDER BY o.rank, o.cost_minor, o.id)
                          FROM offers o JOIN suppliers u ON u.id = o.supplier_id
-                         WHERE o.sku_id = s.id AND o.active AND u.active), '[]') AS offers
+                         WHERE o.sku_id = s.id AND o.currency = u.currency
+                           AND (%(withdrawn)s OR (o.active AND u.active))), '[]') AS offers
         FROM skus s JOIN products p ON p.id = s.product_id WHERE s.id = ANY(%(skus)s)
         """,
-        {"skus": list(sku_ids), "channel": channel, "now": now},
+        {"skus": list(sku_ids), "channel": channel, "now": now, "withdrawn": withdrawn},
     )
     return {row["sku_id"]: row async for row in cursor}
 
@@ -129,9 +135,7 @@ async def session_start(
     return row["starts_at"] if row else None
 
 
-async def count_recent(
-    cx: Connection, *, distributor_id: str, subject: str, value: str, since: datetime
-) -> int:
+async def count_recent(cx: Connection, *, distributor_id: str, subject: str, value: str, since: datetime) -> int:
     """How many orders the subject (`buyer` of this distributor; `device`, `address` of any) placed since then."""
     column = {"buyer": "buyer_ref", "device": "device_ref", "address": "address_ref"}[subject]
     fence = "AND distributor_id = %(distributor)s" if subject == "buyer" else ""
@@ -181,57 +185,53 @@ class NewLine:
     visitors: list[str] | None
 
 
-_INSERT_LINES = """
-WITH shots AS (
+_PLACED = """
+placed AS (
+    INSERT INTO orders (order_no, distributor_id, client_order_no, buyer_ref, device_ref, address_ref,
+                        host_workflow_id, status, currency, total_minor, all_or_nothing, contact, created_at,
+                        updated_at)
+    SELECT %(order_no)s, %(distributor)s, %(client_order_no)s, %(buyer)s, %(device)s, %(address)s, %(host)s,
+           'pending', %(currency)s, %(total)s, %(whole)s, %(contact)s, %(at)s, %(at)s FROM {source}
+    RETURNING order_no),
+log AS (
+    INSERT INTO order_events (order_no, seq, axis, event, from_state, to_state, actor, at)
+    SELECT order_no, 1000, 'status', 'place', '', 'pending', %(actor)s, %(at)s FROM placed)
+"""
+_INSERT_UNOPENED = f"WITH {_PLACED.format(source='(VALUES (1)) AS once')} SELECT order_no FROM placed"
+_INSERT = f"""
+WITH credit AS (
+    UPDATE credit_lines SET held_minor = held_minor + %(total)s
+    WHERE distributor_id = %(distributor)s
+      AND limit_minor + prepaid_minor - outstanding_minor - held_minor >= %(total)s
+    RETURNING distributor_id),
+hold AS (
+    INSERT INTO credit_holds (order_no, distributor_id, amount_minor)
+    SELECT %(order_no)s, distributor_id, %(total)s FROM credit),
+{_PLACED.format(source="credit")},
+shots AS (
     INSERT INTO snapshots (id, body, created_at)
     SELECT DISTINCT ON (id) id, body, %(at)s FROM unnest(%(snapshot_id)s::text[], %(snapshot)s::jsonb[]) AS s (id, body)
     ORDER BY id ON CONFLICT (id) DO NOTHING)
 INSERT INTO order_lines (order_no, line_no, status, sku_id, product_id, kind, title, quantity, unit_price_minor,
                          total_minor, snapshot_id, availability_id, starts_at, visitors)
-SELECT %(order_no)s, line_no, 'pending', sku_id, product_id, kind, title, quantity, price, price * quantity,
+SELECT placed.order_no, line_no, 'pending', sku_id, product_id, kind, title, quantity, price, price * quantity,
        snapshot_id, availability_id, starts_at, visitors
-FROM unnest(%(line_no)s::int[], %(sku_id)s::text[], %(product_id)s::text[], %(kind)s::text[], %(title)s::text[],
+FROM placed, unnest(%(line_no)s::int[], %(sku_id)s::text[], %(product_id)s::text[], %(kind)s::text[], %(title)s::text[],
             %(quantity)s::int[], %(unit_price_minor)s::bigint[], %(snapshot_id)s::text[],
             %(availability_id)s::text[], %(starts_at)s::timestamptz[], %(visitors)s::jsonb[])
      AS l (line_no, sku_id, product_id, kind, title, quantity, price, snapshot_id, availability_id, starts_at, visitors)
+RETURNING line_no
 """
 
 
 async def insert_order(
     cx: Connection, wish: Wish, lines: Sequence[NewLine], *, host_workflow_id: str, at: datetime
-) -> None:
-    """Record the order as `pending`, before anything waits, with the first row of its log."""
-    request = wish.request
-    await cx.execute(
-        """
-        WITH placed AS (
-            INSERT INTO orders (order_no, distributor_id, client_order_no, buyer_ref, device_ref, address_ref,
-                                host_workflow_id, status, currency, total_minor, all_or_nothing, contact, created_at,
-                                updated_at)
-            VALUES (%(order_no)s, %(distributor)s, %(client_order_no)s, %(buyer)s, %(device)s, %(address)s, %(host)s,
-                    'pending', %(currency)s, %(total)s, %(whole)s, %(contact)s, %(at)s, %(at)s)
-            RETURNING order_no)
-        INSERT INTO order_events (order_no, seq, axis, event, from_state, to_state, actor, at)
-        SELECT order_no, 1000, 'status', 'place', '', 'pending', %(actor)s, %(at)s FROM placed
-        """,
-        {
-            "order_no": wish.order_no,
-            "distributor": wish.distributor_id,
-            "client_order_no": wish.client_order_no,
-            "buyer": request.get("buyer_ref"),
-            "device": request.get("device_ref"),
-            "address": request.get("address_ref"),
-            "host": host_workflow_id,
-            "currency": request["currency"],
-            "total": sum(line.unit_price_minor * line.quantity for line in lines),
-            "whole": bool(request.get("all_or_nothing")),
-            "contact": Jsonb(request["contact"]) if request.get("contact") else None,
-            "actor": f"distributor/{wish.distributor_id}",
-            "at": at,
-        },
-    )
-    if not lines:
-        return
+) -> bool:
+    """Hold credit and record the order as `pending`, before anything waits, with the first row of its log.
+
+    False, and nothing is done, where the credit is not free. One statement: all orders of a distributor wait for its
+    row of credit.
+    """
     columns: dict[str, Any] = {
         name: [getattr(line, name) for line in lines]
         for name in (
@@ -241,4 +241,31 @@ async def insert_order(
     }  # fmt: skip
     columns["snapshot"] = [Jsonb(line.snapshot) for line in lines]
     columns["visitors"] = [Jsonb(line.visitors) if line.visitors else None for line in lines]
-    await cx.execute(_INSERT_LINES, {**columns, "order_no": wish.order_no, "at": at})
+    total_minor = sum(line.unit_price_minor * line.quantity for line in lines)
+    order = _order_values(wish, total_minor, host_workflow_id, at)
+    cursor = await cx.execute(_INSERT, {**columns, **order})
+    return await cursor.fetchone() is not None
+
+
+async def insert_unopened(cx: Connection, wish: Wish, *, host_workflow_id: str, at: datetime) -> None:
+    """Record an order that is about to be refused: without lines and credit."""
+    await cx.execute(_INSERT_UNOPENED, _order_values(wish, 0, host_workflow_id, at))
+
+
+def _order_values(wish: Wish, total_minor: int, host_workflow_id: str, at: datetime) -> dict[str, Any]:
+    request = wish.request
+    return {
+        "order_no": wish.order_no,
+        "distributor": wish.distributor_id,
+        "client_order_no": wish.client_order_no,
+        "buyer": request.get("buyer_ref"),
+        "device": request.get("device_ref"),
+        "address": request.get("address_ref"),
+        "host": host_workflow_id,
+        "currency": request["currency"],
+        "total": total_minor,
+        "whole": bool(request.get("all_or_nothing")),
+        "contact": Jsonb(request["contact"]) if request.get("contact") else None,
+        "actor": f"distributor/{wish.distributor_id}",
+        "at": at,
+    }

@@ -110,7 +110,7 @@ async def _settle(
 async def record_answer(cx: Connection, order_no: int, answer: dict[str, Any], *, refused: bool) -> None:
     """Keep the first answer, in the transaction of its effect; a refusal frees the `client_order_no`."""
     await cx.execute(
-        "UPDATE order_claims SET answer = %s, refused = %s WHERE order_no = %s AND answer IS NULL",
+        "UPDATE order_claims SET answer = coalesce(answer, %s), refused = refused OR %s WHERE order_no = %s",
         (Jsonb(answer), refused, order_no),
     )
 

@@ -32,9 +32,7 @@ async def open_exception(
     return await cursor.fetchone() is not None
 
 
-async def resolve(
-    cx: Connection, exception_id: str, *, by: str, at: datetime, resolution: dict[str, Any]
-) -> bool:
+async def resolve(cx: Connection, exception_id: str, *, by: str, at: datetime, resolution: dict[str, Any]) -> bool:
     """Close it, once; False where it was not open."""
     cursor = await cx.execute(
         """

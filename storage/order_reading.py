@@ -102,9 +102,7 @@ _CLAUSES = {
 }
 
 
-async def list_orders(
-    cx: Connection, narrowed: OrderFilter, *, before: int | None, limit: int
-) -> list[dict[str, Any]]:
+async def list_orders(cx: Connection, narrowed: OrderFilter, *, before: int | None, limit: int) -> list[dict[str, Any]]:
     """Newest first, `limit` + 1 rows at most so that the caller sees whether there are more; `before`: the cursor."""
     values = {name: getattr(narrowed, name) for name in _CLAUSES if getattr(narrowed, name) is not None}
     clauses = [_CLAUSES[name] for name in values]

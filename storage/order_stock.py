@@ -40,6 +40,35 @@ async def demands(cx: Connection, order_no: int) -> list[StockDemand]:
     return [StockDemand(**row) async for row in cursor]
 
 
+_HOLD_ONE = """
+WITH pending AS (SELECT order_no FROM orders WHERE order_no = %(order)s AND status = 'pending' FOR UPDATE),
+demand AS (
+    SELECT l.line_no, l.sku_id, l.quantity, s.stock_policy AS policy
+    FROM pending JOIN order_lines l USING (order_no) JOIN skus s ON s.id = l.sku_id WHERE s.stock_policy <> 'none'),
+total AS (
+    SELECT min(sku_id) AS sku_id, sum(quantity) AS quantity FROM demand
+    HAVING count(DISTINCT sku_id) = 1 AND bool_and(policy = 'hold')),
+taken AS (
+    UPDATE stock s SET held = s.held + total.quantity FROM total
+    WHERE s.sku_id = total.sku_id AND s.warehouse_id = %(warehouse)s AND s.on_hand - s.held >= total.quantity
+      AND NOT EXISTS (SELECT 1 FROM stock_holds WHERE order_no = %(order)s)
+    RETURNING s.sku_id)
+INSERT INTO stock_holds (order_no, line_no, sku_id, warehouse_id, quantity, state, expires_at)
+SELECT %(order)s, line_no, sku_id, %(warehouse)s, quantity, 'held', %(expires_at)s FROM demand JOIN taken USING (sku_id)
+RETURNING line_no
+"""
+
+
+async def hold_one(cx: Connection, order_no: int, *, expires_at: datetime) -> bool:
+    """Hold a pending order's demand of one variant by one conditional statement, with no transaction around it.
+
+    True when held. False says nothing yet: several variants, another policy, too little, or held before; `hold` tells.
+    A busy variant's row is locked for no longer than the statement runs.
+    """
+    cursor = await cx.execute(_HOLD_ONE, {"order": order_no, "warehouse": WAREHOUSE, "expires_at": expires_at})
+    return await cursor.fetchone() is not None
+
+
 async def shortage(cx: Connection, wanted: Mapping[str, int]) -> dict[str, int]:
     """What is left of each variant that is short of its demand now; empty where everything is there."""
     cursor = await cx.execute(
@@ -105,7 +134,9 @@ async def _take(cx: Connection, order_no: int, demands: Sequence[StockDemand], a
 
 async def confirm(cx: Connection, order_no: int, *, at: datetime) -> list[int]:
     """The order is being issued: holds become sales. Returns the lines whose stock was gone (policy at_payment)."""
-    await _lock(cx, order_no)
+    states = await _lock(cx, order_no)
+    if not states:
+        return []
     await cx.execute(
         """
         WITH hold AS (
@@ -122,6 +153,8 @@ async def confirm(cx: Connection, order_no: int, *, at: datetime) -> list[int]:
         """,
         {"order": order_no, "at": at},
     )
+    if "checked" not in states:
+        return []
     cursor = await cx.execute(
         "SELECT line_no, sku_id, quantity FROM stock_holds WHERE order_no = %s AND state = 'checked' ORDER BY line_no",
         (order_no,),
@@ -140,7 +173,8 @@ async def confirm(cx: Connection, order_no: int, *, at: datetime) -> list[int]:
 
 async def release(cx: Connection, order_no: int, *, at: datetime) -> None:
     """Give back whatever the order still holds. Asks nothing about availability: a release always goes through."""
-    await _lock(cx, order_no)
+    if not await _lock(cx, order_no):
+        return
     await cx.execute(
         """
         WITH hold AS (
@@ -182,16 +216,19 @@ async def extend(cx: Connection, order_no: int, expires_at: datetime) -> None:
     )
 
 
-async def _lock(cx: Connection, order_no: int) -> None:
-    """Row locks on all stock that the order touches, in id order: two orders never wait for each other in a ring."""
-    await cx.execute(
+async def _lock(cx: Connection, order_no: int) -> set[str]:
+    """Row locks on all stock that the order touches, in id order: two orders never wait for each other in a ring.
+
+    Returns the states of the order's holds, which its own row's lock keeps as they are; empty where it has none.
+    """
+    cursor = await cx.execute(
         """
-        SELECT 1 FROM stock WHERE (sku_id, warehouse_id) IN (
-            SELECT sku_id, warehouse_id FROM stock_holds WHERE order_no = %s)
-        ORDER BY sku_id, warehouse_id FOR UPDATE
+        SELECT h.state FROM stock_holds h JOIN stock s USING (sku_id, warehouse_id)
+        WHERE h.order_no = %s ORDER BY s.sku_id, s.warehouse_id FOR UPDATE OF s
         """,
         (order_no,),
     )
+    return {row["state"] async for row in cursor}
 
 
 async def _sell(cx: Connection, order_no: int, line_no: int, sku_id: str, quantity: int, at: datetime) -> bool:

@@ -63,7 +63,7 @@ async def load_order(cx: Connection, order_no: int) -> Order | None:
 _ORDER_COLUMNS = ", ".join(
     ("order_no", "distributor_id", "currency", "total_minor", "version", "all_or_nothing", *_AXES, *_ORDER)
 )
-_LINE_COLUMNS = ", ".join(("line_no", "status", "sku_id", "quantity", "total_minor", *_LINE))
+_LINE_COLUMNS = ", ".join(("line_no", "status", "sku_id", "quantity", "unit_price_minor", "total_minor", *_LINE))
 
 _SAVE = f"""
 WITH saved AS (
@@ -72,8 +72,9 @@ WITH saved AS (
     WHERE order_no = %(order_no)s AND version = %(version)s RETURNING order_no, distributor_id, version),
 line_changes AS (
     UPDATE order_lines l SET status = c.status, {", ".join(f"{name} = c.{name}" for name in _LINE)}
-    FROM saved, unnest({", ".join(f"%(l_{name})s::{kind}[]" for name, kind in
-                                  zip(("line_no", "status", *_LINE), _LINE_TYPES, strict=True))})
+    FROM saved, unnest({
+    ", ".join(f"%(l_{name})s::{kind}[]" for name, kind in zip(("line_no", "status", *_LINE), _LINE_TYPES, strict=True))
+})
          AS c (line_no, status, {", ".join(_LINE)})
     WHERE l.order_no = saved.order_no AND l.line_no = c.line_no),
 log AS (

@@ -49,7 +49,7 @@ class PayableFlowRow(SQLModel, table=True):
     __tablename__ = "payable_flows"
     __table_args__ = (
         UniqueConstraint("key"),
-        one_of("kind", ("issued", "refunded")),
+        one_of("kind", ("issued", "refunded", "lost")),
         CheckConstraint("amount_minor <> 0", name="amount_not_zero"),
         Index("payable_flows_period", "supplier_id", "business_at"),
         Index("payable_flows_order", "order_no"),

@@ -43,7 +43,7 @@ async def not_handed_over(cx: Connection, *, received_before: datetime, limit: i
         SELECT supplier_id, message_id, body FROM supplier_callbacks
         WHERE state IN ('waiting', 'unmatched') AND received_at < %(before)s
           AND (state = 'waiting' OR received_at > %(before)s - interval '1 day')
-        ORDER BY received_at LIMIT %(limit)s
+        ORDER BY attempts, received_at LIMIT %(limit)s
         """,
         {"before": received_before, "limit": limit},
     )

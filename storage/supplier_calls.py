@@ -22,15 +22,18 @@ async def record_call(
     detail: str,
     elapsed_ms: int,
     at: datetime,
-) -> None:
-    """One call and its answer."""
-    await cx.execute(
+) -> Breaker:
+    """One call and its answer; returns the supplier's breaker as it stands, in the same statement."""
+    cursor = await cx.execute(
         """
-        INSERT INTO supplier_calls (supplier_id, operation, reference, answer, detail, elapsed_ms, at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        WITH noted AS (
+            INSERT INTO supplier_calls (supplier_id, operation, reference, answer, detail, elapsed_ms, at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s))
+        SELECT state, opened_at, probe_at FROM supplier_breakers WHERE supplier_id = %s
         """,
-        (supplier_id, operation, reference, answer, detail[:500], elapsed_ms, at),
+        (supplier_id, operation, reference, answer, detail[:500], elapsed_ms, at, supplier_id),
     )
+    return _breaker(await cursor.fetchone())
 
 
 async def read_breaker(cx: Connection, supplier_id: str) -> Breaker:
@@ -38,7 +41,10 @@ async def read_breaker(cx: Connection, supplier_id: str) -> Breaker:
     cursor = await cx.execute(
         "SELECT state, opened_at, probe_at FROM supplier_breakers WHERE supplier_id = %s", (supplier_id,)
     )
-    row = await cursor.fetchone()
+    return _breaker(await cursor.fetchone())
+
+
+def _breaker(row: dict[str, Any] | None) -> Breaker:
     if row is None:
         return Breaker(BreakerState.CLOSED)
     return Breaker(BreakerState(row["state"]), row["opened_at"], row["probe_at"])

@@ -69,9 +69,7 @@ def _shown(terms: Mapping[str, Any]) -> dict[str, Any]:
 
 async def list_suppliers(cx: Connection, *, active_only: bool = False) -> list[SupplierRow]:
     """All of them, by id: there are tens, not thousands."""
-    cursor = await cx.execute(
-        "SELECT * FROM suppliers WHERE active OR NOT %s ORDER BY id LIMIT 1000", (active_only,)
-    )
+    cursor = await cx.execute("SELECT * FROM suppliers WHERE active OR NOT %s ORDER BY id LIMIT 1000", (active_only,))
     return [SupplierRow(**row) for row in await cursor.fetchall()]
 
 

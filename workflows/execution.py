@@ -16,6 +16,10 @@ M = TypeVar("M")
 R = TypeVar("R")
 
 
+class BrokenStep(Exception):
+    """A step of ours can't succeed as it is, whatever is repeated. Its workflow stands still, visibly."""
+
+
 def supplier_queue(supplier_id: str) -> str:
     """The task queue of one supplier: its rate limit and concurrency are set there, and its slowness stays there."""
     return f"supplier-{supplier_id}"
@@ -26,8 +30,10 @@ async def durably(step: Callable[[Any, M], Awaitable[R]], message: M) -> R:
     try:
         return await workflow.execute_local_activity_method(step, message, **OUR_DATABASE)
     except ActivityError as failure:
-        if isinstance(failure.cause, ApplicationError) and failure.cause.non_retryable:
-            raise
+        cause = failure.cause
+        if isinstance(cause, ApplicationError) and cause.non_retryable:
+            # A bug, not weather: fail the workflow *task*, which is seen, and tried again when the bug is gone.
+            raise BrokenStep(f"{cause.type}: {cause.message}") from failure
     return await workflow.execute_activity_method(step, message, **DATABASE)
 
 
@@ -55,9 +61,7 @@ async def at_supplier(
     )
 
 
-async def undo_at_supplier(
-    step: Callable[[Any, M], Awaitable[R]], message: M, *, supplier_id: str, summary: str
-) -> R:
+async def undo_at_supplier(step: Callable[[Any, M], Awaitable[R]], message: M, *, supplier_id: str, summary: str) -> R:
     """One compensation on the supplier's queue, tried for ever."""
     return await workflow.execute_activity_method(
         step,

@@ -14,6 +14,7 @@ from activities.supplier_messages import ExtendAtSupplier
 from activities.suppliers import SupplierActivities
 from domain.issuance import Confirmed
 from domain.placing import HoldNotExtended
+from workflows.attempts import Attempt
 from workflows.execution import at_supplier, durably
 from workflows.issuance import LineIssuance
 from workflows.policies import QUERY_TIMEOUT_S, SUPPLIER_GRACE
@@ -27,7 +28,8 @@ async def extend_locks(
     wanted = min(now + timedelta(seconds=by_s), locked_at + timedelta(seconds=plan.lock_ceiling_s))
     if wanted <= expires_at:
         return expires_at
-    answers = await asyncio.gather(*(_extend(line, wanted - now) for line in lines if line.reserved))
+    held = [line.attempt for line in lines if line.attempt is not None and line.attempt.reserved]
+    answers = await asyncio.gather(*(_extend(attempt, wanted - now) for attempt in held))
     if any(answer is None for answer in answers):
         raise HoldNotExtended(expires_at)
     wanted = min([wanted, *(answer for answer in answers if answer is not None)])
@@ -35,18 +37,18 @@ async def extend_locks(
     return wanted
 
 
-async def _extend(line: LineIssuance, by: timedelta) -> datetime | None:
+async def _extend(attempt: Attempt, by: timedelta) -> datetime | None:
     """When the supplier's hold ends now; None where it did not agree, or we can't tell."""
     minutes = -(-int(by.total_seconds()) // 60)
     try:
         answer = await at_supplier(
             SupplierActivities.extend_at_supplier,
-            ExtendAtSupplier(line.booking, line.reference, minutes, QUERY_TIMEOUT_S),
-            supplier_id=line.supplier_id,
+            ExtendAtSupplier(attempt.booking, attempt.reference, minutes, QUERY_TIMEOUT_S),
+            supplier_id=attempt.offer.supplier_id,
             timeout_s=QUERY_TIMEOUT_S,
             queue_for=SUPPLIER_GRACE,
             priority=3,
-            summary=f"extend the hold of line {line.line_no} at {line.supplier_id}",
+            summary=f"extend the hold of line {attempt.line_no} at {attempt.offer.supplier_id}",
         )
     except ActivityError:
         return None

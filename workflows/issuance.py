@@ -1,4 +1,4 @@
-"""Issuing one line: send once, and while the supplier's answer is unknown, negotiate until it is known.
+"""Issuing one line: from the first send to a definite end, over as many suppliers as it takes.
 
 Never sends twice on a guess: a second send follows only from what the supplier has said (domain/issuance.py).
 """
@@ -7,55 +7,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from activities.issuance import IssuanceActivities
 from activities.order_messages import (
-    BookingIntent,
-    BookingRef,
-    BookingState,
+    KeepLine,
     LineDecision,
     LinePlan,
-    NoteNegotiation,
     OfferTerms,
     OpenException,
     RecordFailure,
     RecordIssue,
     ResolveException,
     SupplierReport,
+    TakeBackLine,
     TryElsewhere,
 )
 from activities.supplier_messages import CallSupplier, NotReached
 from activities.suppliers import SupplierActivities
 from domain.errors import Refusal
 from domain.issuance import (
-    Absence,
     Answer,
     Canceled,
     Confirmed,
-    DeadlinePolicy,
-    Held,
-    NegotiationTerms,
-    NotFound,
-    Pending,
     QueryAnswer,
     Rejected,
     Unknown,
-    booking_reference,
     contradicts,
-    is_definite,
     may_try_elsewhere,
 )
 from domain.orders import OrderStatus
+from workflows.attempts import Attempt, Definite, attempts_so_far
 from workflows.execution import at_supplier, durably
-from workflows.policies import ASK_CEILING_S, QUERY_TIMEOUT_S, RESEND_TRIES, SUPPLIER_QUEUE
-from workflows.questions import ask
+from workflows.negotiation import GivenUp, Negotiation
+from workflows.policies import SUPPLIER_QUEUE
 from workflows.releases import Release
-
-Definite = Confirmed | Rejected | Canceled
 
 
 class LineIssuance:
@@ -65,20 +54,9 @@ class LineIssuance:
         self._order_no = order_no
         self._plan = plan
         self._tell = tell
-        self._offer: OfferTerms | None = None
-        self._attempt = 0
-        self._reserved = False
-        self._sent_before = False
-        self._reports: list[QueryAnswer] = []
-        self._decision: LineDecision | None = None
-        self._accepted: Definite | None = None
-        self._unreached = 0
-        self._asked_when_escalated = 0
+        self._attempts = attempts_so_far(order_no, plan)
+        self.attempt: Attempt | None = self._attempts[max(self._attempts)] if self._attempts else None
         self.status = plan.status
-        self.negotiating_since: datetime | None = None
-        self.asked = 0
-        self.escalated = False
-        self._begin_with_latest_booking()
 
     # --- what others ask and say -------------------------------------------------------------------------------
 
@@ -87,369 +65,278 @@ class LineIssuance:
         return self._plan.line_no
 
     @property
+    def sku_id(self) -> str:
+        return self._plan.sku_id
+
+    @property
     def supplier_id(self) -> str:
-        return self._offer.supplier_id if self._offer else ""
+        return self.attempt.offer.supplier_id if self.attempt else ""
 
     @property
-    def booking(self) -> BookingRef:
-        """The attempt that is under way, or was the last."""
-        return BookingRef(self._order_no, self.line_no, self._attempt, self.supplier_id)
+    def negotiating_since(self) -> datetime | None:
+        """Since when the supplier's answer is not known; None while nothing is negotiated."""
+        return self.attempt.negotiating_since if self.attempt and self.status is OrderStatus.ISSUING else None
 
     @property
-    def cost_minor(self) -> int:
-        """What the present offer costs for the whole line, in minor units."""
-        return (self._offer.cost_minor if self._offer else 0) * self._plan.quantity
+    def asked(self) -> int:
+        return self.attempt.asked if self.attempt else 0
 
     @property
-    def reserved(self) -> bool:
-        """Whether the supplier holds something for this line now."""
-        return self._reserved
+    def awaits_decision(self) -> bool:
+        """Whether a person has to decide, and nobody and nothing has yet."""
+        attempt = self.attempt
+        return attempt is not None and attempt.escalated and attempt.accepted is None and attempt.decision is None
 
-    def intent(self) -> BookingIntent:
-        """What is about to be sent, to be stored before it is."""
-        assert self._offer is not None
-        return BookingIntent(
-            line_no=self.line_no,
-            attempt=self._attempt,
-            offer_id=self._offer.offer_id,
-            supplier_id=self._offer.supplier_id,
-            reference=self.reference,
-            cost_minor=self.cost_minor,
-        )
-
-    @property
-    def reference(self) -> str:
-        return booking_reference(self._order_no, self.line_no, self._attempt)
-
-    def take_offer(self, offer: OfferTerms) -> None:
+    def take_offer(self, offer: OfferTerms) -> Attempt:
         """Begin a new attempt at this offer's supplier."""
-        self._offer = offer
-        self._attempt += 1
-        self._reserved = False
-        self._sent_before = False
-        self._unreached = 0
+        number = max(self._attempts, default=0) + 1
+        self.attempt = Attempt(self._order_no, self.line_no, number, offer, self._plan.quantity)
+        self._attempts[number] = self.attempt
+        return self.attempt
 
-    def note_reserved(self) -> None:
-        """The supplier holds the present attempt."""
-        self._reserved = True
-
-    @property
-    def offer(self) -> OfferTerms | None:
-        return self._offer
-
-    def other_offers(self) -> list[OfferTerms]:
+    def offers_after(self) -> list[OfferTerms]:
         """Offers of suppliers after the present one, in their order."""
-        tried = [offer.offer_id for offer in self._plan.offers]
-        position = tried.index(self._offer.offer_id) + 1 if self._offer and self._offer.offer_id in tried else 0
-        return list(self._plan.offers[position:])
+        ids = [offer.offer_id for offer in self._plan.offers]
+        at = self.attempt.offer.offer_id if self.attempt else None
+        return list(self._plan.offers[ids.index(at) + 1 :] if at in ids else self._plan.offers)
 
     async def report(self, report: SupplierReport) -> None:
         """A supplier told us something unasked: it short-cuts the wait, or contradicts what was accepted."""
-        if report.booking.attempt != self._attempt:
-            return
-        if self._accepted is None:
-            self._reports.append(report.answer)
-        elif contradicts(self._accepted, report.answer):
-            await self._contradicted(report.answer)
+        attempt = self._attempts.get(report.booking.attempt)
+        if attempt is not None:
+            await self._hear(attempt, report.answer)
 
     def decide(self, decision: LineDecision) -> None:
         """An operator has decided what the supplier would not tell."""
-        self._decision = decision
+        assert self.attempt is not None
+        self.attempt.decision = decision
 
     # --- the story ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """From the first send to a definite end: issued, or failed and refunded."""
+        """To a definite end: issued, or failed and refunded. `settled` waits for what is still undone elsewhere."""
         while True:
-            answer = await self._settle()
-            if self._decision is not None and self._decision.decision == "give_up":
-                await self._give_up()
-                return
-            if isinstance(answer, Confirmed):
-                await self._issued()
-                return
-            if not await self._go_elsewhere(answer):
-                await self._failed(answer)
-                return
-
-    async def _settle(self) -> Definite:
-        """Send, unless that was done before our time, and negotiate whatever is not definite."""
-        first: QueryAnswer | NotReached = Unknown("sent before") if self._sent_before else await self._send()
-        answer = await self._heed(first)
-        if answer is None:
-            answer = await self._negotiate(first)
-        self._accepted = answer
-        return answer
-
-    async def _send(self) -> Answer | NotReached:
-        """One send of `issue`. A call that failed half-way may have issued: Unknown."""
-        assert self._offer is not None
-        self._sent_before = True
-        call = asyncio.create_task(
-            at_supplier(
-                SupplierActivities.issue_at_supplier,
-                CallSupplier(self.booking, self._offer.issue_timeout_s, self._reserved),
-                supplier_id=self.supplier_id,
-                timeout_s=self._offer.issue_timeout_s,
-                queue_for=SUPPLIER_QUEUE,
-                priority=2,
-                summary=f"issue line {self.line_no} at {self.supplier_id}",
-            )
-        )
-        await workflow.wait_condition(lambda: call.done() or any(map(is_definite, self._reports)))
-        if not call.done():
-            return Unknown("overtaken by the supplier's own report")
-        try:
-            return await call
-        except ActivityError as failure:
-            workflow.logger.warning("issue at %s: outcome unknown: %s", self.supplier_id, failure.cause)
-            return Unknown("call_failed")
-
-    async def _heed(self, answer: QueryAnswer | NotReached) -> Definite | None:
-        """The first definite answer wins: a report that came before this answer, else this answer.
-
-        When both are definite and disagree, a person is told.
-        """
-        heard: list[QueryAnswer] = [*self._reports]
-        self._reports.clear()
-        if not isinstance(answer, NotReached):
-            heard.append(answer)
-        first: Definite | None = None
-        for said in heard:
-            if isinstance(said, Confirmed | Rejected | Canceled):
-                if first is None:
-                    first = said
-                elif contradicts(first, said):
-                    await self._contradicted(said)
-        return first
-
-    # --- negotiation -------------------------------------------------------------------------------------------
-
-    async def _negotiate(self, last: QueryAnswer | NotReached) -> Definite:
-        """Ask on the supplier's own schedule until it is known; at its deadline its policy says what then."""
-        terms = (await durably(SupplierActivities.read_negotiation, self.supplier_id)).terms
-        if self.negotiating_since is None:
-            self.negotiating_since = workflow.now()
-            await self._note()
-        deadline = self.negotiating_since + timedelta(seconds=terms.deadline_s)
-        absence = Absence()
-        while True:
-            self._tell()
-            await self._pause(terms, last, deadline)
-            if self._decision is not None:
-                return self._decided()
-            last = await self._next_answer(terms, absence, last)
-            definite = await self._heed(last)
-            if definite is not None:
-                return definite
-            now = workflow.now()
-            absence = absence.seen(now) if isinstance(last, NotFound | Held) else Absence()
-            if self._unreachable(last, now, deadline):
-                return Rejected("supplier_unreachable", retry_elsewhere=True)
-            if now >= deadline and not self.escalated:
-                if terms.deadline_policy is DeadlinePolicy.CANCEL_AND_REFUND:
-                    return await self._cancel_for_good(terms)
-                await self._escalate()
-            await self._note()
-
-    async def _pause(self, terms: NegotiationTerms, last: QueryAnswer | NotReached, deadline: datetime) -> None:
-        """Wait for the next question, a report or a decision; never past the deadline before it has been acted on."""
-        wait_s = terms.interval_s(self.asked)
-        if isinstance(last, Pending) and last.ask_again_after_s is not None:
-            wait_s = max(last.ask_again_after_s, 0.2)
-        if isinstance(last, NotReached) and last.retry_after_s is not None:
-            wait_s = max(wait_s, last.retry_after_s)
-        if self.escalated:
-            wait_s = min(terms.ceiling_s * 2 ** min(self.asked - self._asked_when_escalated, 12), ASK_CEILING_S)
-        else:
-            left_s = (deadline - workflow.now()).total_seconds()
-            wait_s = min(wait_s, max(left_s, 0.2))
-        try:
-            await workflow.wait_condition(
-                lambda: bool(self._reports) or self._decision is not None,
-                timeout=timedelta(seconds=wait_s),
-                timeout_summary=f"ask {self.supplier_id} again",
-            )
-        except TimeoutError:
+            attempt = self._required_attempt()
+            outcome = await self._settle(attempt)
+            if isinstance(outcome, Confirmed):
+                await self._issued(attempt)
+            elif isinstance(outcome, GivenUp):
+                await self._give_up(attempt, outcome)
+            elif await self._go_elsewhere(attempt, outcome):
+                continue
+            else:
+                await self._failed(attempt, outcome)
             return
 
-    async def _next_answer(
-        self, terms: NegotiationTerms, absence: Absence, last: QueryAnswer | NotReached
-    ) -> QueryAnswer | NotReached:
-        """What moves the negotiation now: a report, a permitted send, or a question."""
-        if self._reports:
-            return self._reports.pop(0)
-        if isinstance(last, NotReached):
-            self._unreached += 1
-            return await self._send()
-        if absence.permits_resend(terms, workflow.now()):
-            self._reserved = isinstance(last, Held)
-            return await self._send()
-        self.asked += 1
-        return await ask(self.booking)
+    async def settled(self) -> None:
+        """Until nothing is outstanding at any supplier: replies that were overtaken, and releases."""
+        for attempt in self._attempts.values():
+            while attempt.overtaken:
+                await attempt.overtaken.pop()
 
-    def _unreachable(self, last: QueryAnswer | NotReached, now: datetime, deadline: datetime) -> bool:
-        """Whether it is certain that nothing was sent, and time to stop trying here."""
-        if not isinstance(last, NotReached):
-            return False
-        return now >= deadline or (self._unreached >= RESEND_TRIES and bool(self._affordable(Canceled())))
+    async def finish_releases(self) -> None:
+        """Go on with releases that an earlier host of this order began."""
+        unfinished = [state for state in self._plan.bookings if state.state == "releasing"]
+        await asyncio.gather(*(self._release(self._attempts[state.attempt], "resumed") for state in unfinished))
 
-    async def _escalate(self) -> None:
-        self.escalated = True
-        self._asked_when_escalated = self.asked
+    async def take_back(self, reason: str) -> None:
+        """Another line failed, all or nothing: this one is cancelled at its supplier first, and only then refunded."""
+        attempt = self._required_attempt()
+        attempt.accepted = Canceled()
+        answer = await Release.of(attempt, reason=reason, sure=True).cancel()
+        if isinstance(answer, Rejected):
+            attempt.accepted = Confirmed("")
+            await durably(IssuanceActivities.keep_line, KeepLine(attempt.booking, workflow.now(), answer.code))
+            await self._supplier_keeps(attempt, answer)
+            return
+        message = TakeBackLine(attempt.booking, workflow.now(), reason, attempt.cost_minor)
+        await durably(IssuanceActivities.take_back_line, message)
+        self.status = OrderStatus.REFUNDED
+        self._tell()
+
+    async def _supplier_keeps(self, attempt: Attempt, answer: Rejected) -> None:
         await durably(
             IssuanceActivities.open_exception,
             OpenException(
-                exception_id=self._case("escalated"),
-                kind="issuance_escalated",
+                exception_id=attempt.case("keeps"),
+                kind="cannot_take_back",
                 order_no=self._order_no,
                 line_no=self.line_no,
-                supplier_id=self.supplier_id,
+                supplier_id=attempt.offer.supplier_id,
                 at=workflow.now(),
-                evidence={"reference": self.reference, "asked": self.asked, "attempt": self._attempt},
+                evidence={"reference": attempt.reference, "supplier_code": answer.code},
             ),
         )
 
-    async def _note(self) -> None:
-        await durably(
-            IssuanceActivities.note_negotiation,
-            NoteNegotiation(self.booking, workflow.now(), self.asked, self.escalated),
+    async def _settle(self, attempt: Attempt) -> Definite | GivenUp:
+        """Send, unless that was done or answered before, and negotiate whatever is not definite."""
+        first: QueryAnswer | NotReached = Unknown("sent before")
+        if not attempt.maybe_sent and attempt.first_definite() is None:
+            first = await self._send(attempt)
+        if not isinstance(first, NotReached):
+            attempt.heard.append(first)
+        outcome: Definite | GivenUp | None = attempt.first_definite()
+        if outcome is None:
+            outcome = await Negotiation(attempt, self._send, self._may_leave, self._tell).run(first)
+        attempt.accepted = Canceled() if isinstance(outcome, GivenUp) else outcome
+        rest, attempt.heard = attempt.heard, []
+        for said in rest:
+            await self._hear(attempt, said)
+        return outcome
+
+    async def _send(self, attempt: Attempt) -> Answer | NotReached:
+        """One send of `issue`. A call that failed half-way may have issued: Unknown."""
+        attempt.maybe_sent = True
+        offer = attempt.offer
+        call = asyncio.create_task(
+            at_supplier(
+                SupplierActivities.issue_at_supplier,
+                CallSupplier(attempt.booking, offer.issue_timeout_s, attempt.reserved),
+                supplier_id=offer.supplier_id,
+                timeout_s=offer.issue_timeout_s,
+                queue_for=SUPPLIER_QUEUE,
+                priority=2,
+                summary=f"issue line {self.line_no} at {offer.supplier_id}",
+            )
         )
+        await workflow.wait_condition(lambda: call.done() or attempt.first_definite() is not None)
+        if not call.done():
+            attempt.overtaken.append(asyncio.create_task(self._hear_out(attempt, call)))
+            return Unknown("overtaken by the supplier's own report")
+        return await _outcome(call, attempt)
 
-    def _decided(self) -> Definite:
-        decision = self._decision
-        assert decision is not None
-        if decision.decision == "issued":
-            return Confirmed(decision.supplier_reference)
-        return Canceled()
+    async def _hear_out(self, attempt: Attempt, call: asyncio.Task[Answer | NotReached]) -> None:
+        """A reply that its own report has overtaken is heard all the same: it may contradict."""
+        await workflow.wait_condition(call.done)
+        answer = await _outcome(call, attempt)
+        if not isinstance(answer, NotReached):
+            await self._hear(attempt, answer)
 
-    async def _cancel_for_good(self, terms: NegotiationTerms) -> Definite:
-        """Ask the supplier to cancel; only its word that nothing is booked lets the money go back."""
-        answer = await self._release(terms.consistency_window_s).cancel()
-        if isinstance(answer, Rejected):
-            seen = await ask(self.booking)
-            if isinstance(seen, Confirmed | Canceled | Rejected):
-                return seen
-            await self._escalate()
-            return await self._negotiate(seen)
-        return Canceled()
+    async def _hear(self, attempt: Attempt, answer: QueryAnswer) -> None:
+        """Before an answer is accepted it is one more; afterwards it matters only if it says the opposite."""
+        if attempt.accepted is None:
+            attempt.heard.append(answer)
+        elif contradicts(attempt.accepted, answer):
+            await self._contradicted(attempt, attempt.accepted, answer)
 
     # --- how it ends -------------------------------------------------------------------------------------------
 
-    async def _issued(self) -> None:
-        actor = self._decision.actor if self._decision else "system"
+    async def _issued(self, attempt: Attempt) -> None:
+        actor = attempt.decision.actor if attempt.decision else "system"
         await durably(
-            IssuanceActivities.record_issue, RecordIssue(self.booking, workflow.now(), self.cost_minor, actor)
+            IssuanceActivities.record_issue, RecordIssue(attempt.booking, workflow.now(), attempt.cost_minor, actor)
         )
-        await self._end(OrderStatus.ISSUED)
+        await self._end(attempt, OrderStatus.ISSUED)
 
-    async def _failed(self, answer: Rejected | Canceled) -> None:
+    async def _failed(self, attempt: Attempt, answer: Rejected | Canceled) -> None:
         await durably(
             IssuanceActivities.record_failure,
-            RecordFailure(self._order_no, self.line_no, workflow.now(), _failure(answer), self.booking),
+            RecordFailure(self._order_no, self.line_no, workflow.now(), _failure(answer), attempt.booking),
         )
-        await self._end(OrderStatus.REFUNDED)
+        await self._end(attempt, OrderStatus.REFUNDED)
+        await self._drop_hold(attempt)
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, attempt: Attempt, given_up: GivenUp) -> None:
         """The operator's word: refund now, then make sure that the supplier has nothing booked, or book the loss."""
-        assert self._decision is not None
         await durably(
             IssuanceActivities.record_failure,
             RecordFailure(
                 self._order_no,
                 self.line_no,
                 workflow.now(),
-                Refusal("given_up", f"An operator gave up on the supplier: {self._decision.reason}"),
-                self.booking,
+                Refusal("given_up", f"An operator gave up on the supplier: {given_up.reason}"),
+                attempt.booking,
                 booking_state="releasing",
-                actor=self._decision.actor,
+                actor=given_up.actor,
             ),
         )
-        await self._end(OrderStatus.REFUNDED)
-        await self._release(10.0).run(loss_minor=self.cost_minor)
+        await self._end(attempt, OrderStatus.REFUNDED)
+        attempt.overtaken.append(asyncio.create_task(self._release(attempt, "given_up")))
 
-    async def _go_elsewhere(self, answer: Rejected | Canceled) -> bool:
+    async def _go_elsewhere(self, attempt: Attempt, answer: Rejected | Canceled) -> bool:
         """Try the next supplier that the product and the price allow; False where there is none."""
-        offers = self._affordable(answer)
+        offers = self._affordable(attempt, answer)
         if not offers:
             return False
-        rejected = self.booking
-        self.take_offer(offers[0])
-        self._accepted = None
-        self.negotiating_since, self.asked = None, 0
+        following = self.take_offer(offers[0])
         code = answer.code if isinstance(answer, Rejected) else "canceled"
-        await durably(
-            IssuanceActivities.try_elsewhere, TryElsewhere(rejected, workflow.now(), code, self.intent())
-        )
+        message = TryElsewhere(attempt.booking, workflow.now(), code, following.intent())
+        await durably(IssuanceActivities.try_elsewhere, message)
+        await self._close_case(attempt, "tried_elsewhere")
+        await self._drop_hold(attempt)
         return True
 
-    def _affordable(self, answer: Rejected | Canceled) -> list[OfferTerms]:
-        assert self._offer is not None
-        cost = self._offer.cost_minor
+    def _may_leave(self, attempt: Attempt) -> bool:
+        """Whether another supplier could be asked if this one certainly has nothing."""
+        return bool(self._affordable(attempt, Canceled()))
+
+    def _affordable(self, attempt: Attempt, answer: Rejected | Canceled) -> list[OfferTerms]:
         return [
             offer
-            for offer in self.other_offers()
-            if may_try_elsewhere(answer, cost_minor=cost, other_cost_minor=offer.cost_minor)
+            for offer in self.offers_after()
+            if may_try_elsewhere(answer, cost_minor=attempt.offer.cost_minor, other_cost_minor=offer.cost_minor)
         ]
 
-    async def _end(self, status: OrderStatus) -> None:
+    async def _drop_hold(self, attempt: Attempt) -> None:
+        """A hold at a supplier that certainly did not issue is given back beside what follows."""
+        if attempt.reserved and attempt.unreached:
+            attempt.overtaken.append(asyncio.create_task(self._release(attempt, "not_issued", sure=True)))
+
+    async def _release(self, attempt: Attempt, reason: str, *, sure: bool = False) -> None:
+        await Release.of(attempt, reason=reason, sure=sure).run(loss_minor=attempt.cost_minor)
+
+    async def _end(self, attempt: Attempt, status: OrderStatus) -> None:
         self.status = status
-        if self.escalated:
-            actor = self._decision.actor if self._decision else "system"
-            resolution: dict[str, object] = {"decision": str(status)}
-            if self._decision is not None:
-                resolution = {"decision": self._decision.decision, "reason": self._decision.reason}
-            await durably(
-                IssuanceActivities.resolve_exception,
-                ResolveException(self._case("escalated"), workflow.now(), actor, resolution),
-            )
-            self.escalated = False
-        self.negotiating_since = None
+        await self._close_case(attempt, str(status))
         self._tell()
 
-    async def _contradicted(self, later: QueryAnswer) -> None:
-        """Two definite answers disagree: the first stands, and a person decides what follows."""
+    async def _close_case(self, attempt: Attempt, outcome: str) -> None:
+        if not attempt.escalated:
+            return
+        attempt.escalated = False
+        decision = attempt.decision
+        resolution: dict[str, object] = {"outcome": outcome}
+        if decision is not None:
+            resolution |= {"decision": decision.decision, "reason": decision.reason}
+        message = ResolveException(
+            attempt.case("escalated"), workflow.now(), decision.actor if decision else "system", resolution
+        )
+        await durably(IssuanceActivities.resolve_exception, message)
+
+    async def _contradicted(self, attempt: Attempt, accepted: Definite, later: QueryAnswer) -> None:
+        """Two definite answers disagree: the first stands. Issued here, a person decides; else it is undone there."""
+        kind = "contradiction" if isinstance(accepted, Confirmed) else "confirmed_after_refund"
         await durably(
             IssuanceActivities.open_exception,
             OpenException(
-                exception_id=self._case("contradiction"),
-                kind="contradiction",
+                exception_id=attempt.case(kind),
+                kind=kind,
                 order_no=self._order_no,
                 line_no=self.line_no,
-                supplier_id=self.supplier_id,
+                supplier_id=attempt.offer.supplier_id,
                 at=workflow.now(),
-                evidence={"reference": self.reference, "attempt": self._attempt, "later": later.kind},
+                evidence={"reference": attempt.reference, "attempt": attempt.number, "later": later.kind},
             ),
         )
-
-    def _release(self, window_s: float) -> Release:
-        return Release(self.booking, self.reference, reason="given_up", sure=False, window_s=window_s)
-
-    def _case(self, kind: str) -> str:
-        return f"xcp-{self._order_no:019d}-{self.line_no}-{kind}-{self._attempt}"
-
-    def _begin_with_latest_booking(self) -> None:
-        """Go on from what an earlier host of this order has stored."""
-        if not self._plan.bookings:
+        if isinstance(accepted, Confirmed):
             return
-        latest = self._plan.bookings[-1]
-        offers = [offer for offer in self._plan.offers if offer.offer_id == latest.offer_id]
-        self._offer = offers[0] if offers else self._withdrawn(latest)
-        self._attempt = latest.attempt
-        self._reserved = latest.state == "held"
-        self._sent_before = latest.state == "issuing"
+        await self._release(attempt, kind)
+        message = ResolveException(attempt.case(kind), workflow.now(), "system", {"decision": "release"})
+        await durably(IssuanceActivities.resolve_exception, message)
 
-    def _withdrawn(self, booking: BookingState) -> OfferTerms:
-        """An offer that is no longer made: what was booked under it is carried through all the same."""
-        return OfferTerms(
-            offer_id=booking.offer_id,
-            supplier_id=booking.supplier_id,
-            cost_minor=booking.cost_minor // self._plan.quantity,
-            lock=False,
-            lock_timeout_s=QUERY_TIMEOUT_S,
-            issue_timeout_s=QUERY_TIMEOUT_S,
-            lock_s=0,
-        )
+    def _required_attempt(self) -> Attempt:
+        assert self.attempt is not None, "an attempt was stored when issuing began"
+        return self.attempt
+
+
+async def _outcome(call: asyncio.Task[Answer | NotReached], attempt: Attempt) -> Answer | NotReached:
+    """The finished call's answer; what failed half-way is not known. Only NotReached was certainly not sent."""
+    try:
+        answer = await call
+    except ActivityError as failure:
+        workflow.logger.warning("issue at %s: outcome unknown: %s", attempt.offer.supplier_id, failure.cause)
+        return Unknown("call_failed")
+    return answer
 
 
 def _failure(answer: Rejected | Canceled) -> Refusal:

@@ -35,7 +35,7 @@ def render_page(
         page.append("Giving back what suppliers hold for it.")
     if lines:
         page.append("\n".join(map(_row, lines)))
-    waiting = [line for line in lines if line.escalated]
+    waiting = [line for line in lines if line.awaits_decision]
     if waiting:
         numbers = ", ".join(str(line.line_no) for line in waiting)
         page.append(

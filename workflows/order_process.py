@@ -20,21 +20,17 @@ from activities.order_messages import (
     ConfirmOrder,
     HoldStock,
     LineDecision,
-    OpenException,
     OpenOrder,
     OrderPlan,
     OrderStanding,
     PlaceAnswer,
     RecordLock,
     RefuseOrder,
-    ResolveException,
     ReviewDecision,
     SupplierReport,
-    TakeBackLine,
 )
 from activities.orders import OrderActivities
 from domain.errors import Refusal
-from domain.issuance import Rejected
 from domain.orders import AT_REST, NotInState, OrderStatus, judge_cancel, judge_confirm, judge_extend, status_of
 from domain.placing import ReviewDenied
 from workflows.execution import durably
@@ -43,6 +39,7 @@ from workflows.issuance import LineIssuance
 from workflows.locking import SupplierLocks
 from workflows.order_page import render_page
 from workflows.releases import Release
+from workflows.reviews import review_case, review_outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +49,10 @@ class _Wish:
     kind: Literal["confirm", "cancel"]
     actor: str
     reason: str = ""
+
+
+class _RowsAhead(Exception):
+    """The rows are further than the process: it has lost its latest steps, and goes on from what they say."""
 
 
 class OrderProcess:
@@ -68,12 +69,23 @@ class OrderProcess:
         self._review: ReviewDecision | None = None
         self._locked_at: datetime | None = None
         self._expires_at: datetime | None = None
+        self._gone: list[LineIssuance] = []
         self._undoing = False
+        self._standing_aside = False
         self._mutex = asyncio.Lock()
         self.status = OrderStatus.PENDING
 
     async def run(self) -> None:
-        """The story of an order."""
+        """The story of an order; told again from the rows where they are further than the process knew."""
+        while True:
+            try:
+                return await self._story()
+            except _RowsAhead:
+                workflow.logger.warning("order %s: the rows are ahead of the process", self._order_no)
+                self._wish = None
+
+    async def _story(self) -> None:
+        """Placed, locked, confirmed, issued: each step only if the last one led on to it."""
         if not await self._open():
             return
         if self.status is OrderStatus.PENDING and not await self._lock():
@@ -90,15 +102,19 @@ class OrderProcess:
         if opened.plan is None:
             refusal = opened.refusal or Refusal("refused", "The order was refused.")
             self._move(OrderStatus.REJECTED)
-            self._answer = PlaceAnswer(refusal=refusal)
+            self._answer = self._answer or PlaceAnswer(refusal=refusal)
             return False
-        self._plan = opened.plan
-        self._lines = {line.line_no: LineIssuance(self._order_no, line, self._show) for line in opened.plan.lines}
-        self._locked_at, self._expires_at = opened.plan.locked_at, opened.plan.hold_expires_at
-        self._move(opened.plan.status)
+        plan = self._plan = opened.plan
+        self._lines = {line.line_no: LineIssuance(self._order_no, line, self._show) for line in plan.lines}
+        self._locked_at, self._expires_at = plan.locked_at, plan.hold_expires_at
+        self.status = plan.status
+        self._show()
         if self.status is not OrderStatus.PENDING:
-            self._answer = PlaceAnswer(facts={"order_no": self._order_no, "status": str(self.status)})
-        return self.status not in AT_REST
+            self._answer = self._answer or PlaceAnswer(facts={"order_no": self._order_no, "status": str(self.status)})
+        if self.status in AT_REST:
+            await self._finish_releases()
+            return False
+        return True
 
     async def _lock(self) -> bool:
         """Hold stock and seats, all or nothing. The refusal is answered before anything is undone at a supplier."""
@@ -113,35 +129,37 @@ class OrderProcess:
         else:
             await self._record_lock(plan)
             return True
+        await self._undo_at_suppliers()
         return False
 
     async def _reviewed(self, plan: OrderPlan) -> bool:
         """Parked: wait for an operator, or the buyer's cancel, until the review's deadline."""
-        self._answer = PlaceAnswer(facts={"order_no": self._order_no, "status": "pending", "in_review": True})
-        await durably(IssuanceActivities.open_exception, self._review_case())
+        self._answer = self._answer or PlaceAnswer(
+            facts={"order_no": self._order_no, "status": "pending", "in_review": True}
+        )
+        await durably(IssuanceActivities.open_exception, review_case(self._order_no, workflow.now()))
         self._show()
-        try:
+        with suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: self._review is not None or self._wish is not None,
                 timeout=timedelta(seconds=plan.review_s),
                 timeout_summary="risk review expires",
             )
-        except TimeoutError:
-            self._review = ReviewDecision(False, "nobody reviewed it in time", "system")
-        approved = self._review is not None and self._review.approve
-        await self._close_review()
-        if self._review is None:
-            assert self._wish is not None
-            await self._cancel(self._wish.reason, self._wish.actor, expired=False)
-        elif approved:
-            decision = self._review
-            await durably(
-                OrderActivities.approve_order,
-                ApproveOrder(self._order_no, workflow.now(), decision.reason, decision.actor),
-            )
-        else:
-            await self._refuse(Refusal.of(ReviewDenied(self._review.reason)), actor=self._review.actor)
-        return approved
+        decision, wish = self._review, self._wish
+        if decision is None and wish is None:
+            decision = self._review = ReviewDecision(False, "nobody reviewed it in time", "system")
+        message = review_outcome(self._order_no, workflow.now(), decision, wish.actor if wish else "system")
+        await durably(IssuanceActivities.resolve_exception, message)
+        if decision is None:
+            assert wish is not None
+            await self._cancel(wish.reason, wish.actor, expired=False)
+            return False
+        if not decision.approve:
+            await self._refuse(Refusal.of(ReviewDenied(decision.reason)), actor=decision.actor)
+            return False
+        approval = ApproveOrder(self._order_no, workflow.now(), decision.reason, decision.actor)
+        await durably(OrderActivities.approve_order, approval)
+        return True
 
     async def _hold_stock(self, plan: OrderPlan) -> Refusal | None:
         if all(line.stock_policy == "none" for line in plan.lines):
@@ -155,7 +173,7 @@ class OrderProcess:
         if not needing:
             return None
         self._locks = SupplierLocks(self._order_no, hold_minutes=-(-plan.lock_s // 60))
-        return await self._locks.lock(needing, {line.line_no: line.sku_id for line in plan.lines})
+        return await self._locks.lock(needing)
 
     async def _record_lock(self, plan: OrderPlan) -> None:
         now = workflow.now()
@@ -165,34 +183,32 @@ class OrderProcess:
             expires_at = min(expires_at, self._locks.expires_at)
         message = RecordLock(self._order_no, now, expires_at, tuple(held))
         answer = await durably(OrderActivities.record_lock, message)
+        if answer.ahead:
+            raise _RowsAhead
         self._locked_at, self._expires_at = now, expires_at
         self._move(OrderStatus.LOCKED)
         self._answer = self._answer or answer
 
     async def _refuse(self, refusal: Refusal, *, actor: str = "system") -> None:
-        """Answer the no, then give back what suppliers may hold."""
+        """Answer the no; what suppliers may hold is given back afterwards."""
         message = RefuseOrder(self._order_no, workflow.now(), refusal, actor)
         answer = await durably(OrderActivities.refuse_order, message)
+        if answer.ahead:
+            raise _RowsAhead
         self._move(OrderStatus.REJECTED)
         self._answer = self._answer or answer
-        await self._undo_at_suppliers()
 
     # --- waiting for the buyer ---------------------------------------------------------------------------------
 
     async def _wait_for_confirmation(self) -> bool:
         """Until confirmed, cancelled or expired, whichever comes first. True: issuing has begun."""
-        while True:
+        while self.status is OrderStatus.LOCKED:
             await self._wait_for_wish_or_expiry()
             async with self._mutex:
-                if self._wish is not None:
-                    break
-                if self._expires_at is not None and self._expires_at <= workflow.now():
-                    await self._cancel("expired", "system", expired=True)
-                    return False
-        if self._wish.kind == "cancel":
-            await self._cancel(self._wish.reason, self._wish.actor, expired=False)
+                await self._heed_wish_or_expiry()
+        if self.status is OrderStatus.CANCELED:
+            await self._undo_at_suppliers()
             return False
-        await self._confirm(self._wish.actor)
         return True
 
     async def _wait_for_wish_or_expiry(self) -> None:
@@ -206,80 +222,67 @@ class OrderProcess:
                 timeout_summary="the hold expires",
             )
 
+    async def _heed_wish_or_expiry(self) -> None:
+        wish = self._wish
+        if wish is not None and wish.kind == "confirm":
+            await self._confirm(wish.actor)
+        elif wish is not None:
+            await self._cancel(wish.reason, wish.actor, expired=False)
+        elif self._expires_at is not None and self._expires_at <= workflow.now():
+            await self._cancel("expired", "system", expired=True)
+
     async def _cancel(self, reason: str, actor: str, *, expired: bool) -> None:
-        """Give everything back: ours in one transaction, then at the suppliers until they have confirmed it."""
+        """Give everything of ours back in one transaction; suppliers are asked to afterwards."""
         message = CancelOrder(self._order_no, workflow.now(), reason, expired, actor)
-        await durably(OrderActivities.cancel_order, message)
+        if not await durably(OrderActivities.cancel_order, message):
+            raise _RowsAhead
         self._move(OrderStatus.CANCELED)
         refusal = Refusal("canceled", "The order was canceled while it waited.")
         self._answer = self._answer or PlaceAnswer(refusal=refusal)
-        await self._undo_at_suppliers()
 
     async def _undo_at_suppliers(self) -> None:
+        """Give back what suppliers may hold, side by side, until that is certain."""
         self._undoing = True
         self._show()
         if self._locks is not None:
             await self._locks.undo()
         else:
-            for line in self._lines.values():
-                if line.reserved:
-                    await Release(line.booking, line.reference, reason="order_not_confirmed", sure=True).run()
+            held = [line.attempt for line in self._lines.values() if line.attempt and line.attempt.reserved]
+            await asyncio.gather(*(Release.of(each, reason="not_confirmed", sure=True).run() for each in held))
         self._undoing = False
         self._show()
 
+    async def _finish_releases(self) -> None:
+        """At rest, and an earlier host of this order was still giving back what suppliers held."""
+        await asyncio.gather(*(line.finish_releases() for line in self._lines.values()))
+
     async def _confirm(self, actor: str) -> None:
         """On account: the credit line pays, and what will be sent to suppliers is stored in the same transaction."""
-        for line in self._lines.values():
-            if line.offer is None:
-                line.take_offer(line.other_offers()[0])
-        intents = tuple(line.intent() for line in self._lines.values())
+        attempts = [line.attempt or line.take_offer(line.offers_after()[0]) for line in self._lines.values()]
+        intents = tuple(attempt.intent() for attempt in attempts)
         message = ConfirmOrder(self._order_no, workflow.now(), actor, intents)
         confirmation = await durably(OrderActivities.confirm_order, message)
+        if confirmation.ahead:
+            raise _RowsAhead
         for line_no, line in self._lines.items():
             line.status = OrderStatus.REFUNDED if line_no in confirmation.gone else OrderStatus.ISSUING
+        self._gone = [self._lines[line_no] for line_no in confirmation.gone]
         self._move(status_of(line.status for line in self._lines.values()))
-        for line_no in confirmation.gone:
-            if self._lines[line_no].reserved:
-                await self._release_line(self._lines[line_no])
 
     # --- issuing -----------------------------------------------------------------------------------------------
 
     async def _issue(self) -> None:
         """Every line to a definite end, side by side; then, where it was agreed, all or nothing."""
-        undecided = [line for line in self._lines.values() if line.status is OrderStatus.ISSUING]
-        await asyncio.gather(*(line.run() for line in undecided))
-        if self._required_plan().all_or_nothing:
-            await self._all_or_nothing()
-        self._move(status_of(line.status for line in self._lines.values()))
-
-    async def _all_or_nothing(self) -> None:
-        issued = [line for line in self._lines.values() if line.status is OrderStatus.ISSUED]
-        if issued and len(issued) < len(self._lines):
-            await asyncio.gather(*(self._take_back(line) for line in issued))
-
-    async def _take_back(self, line: LineIssuance) -> None:
-        """Another line failed: this one is cancelled at its supplier first, and only then refunded."""
-        answer = await Release(line.booking, line.reference, reason="all_or_nothing", sure=True).cancel()
-        if isinstance(answer, Rejected):
-            await durably(
-                IssuanceActivities.open_exception,
-                OpenException(
-                    exception_id=f"xcp-{self._order_no:019d}-{line.line_no}-keeps",
-                    kind="cannot_take_back",
-                    order_no=self._order_no,
-                    line_no=line.line_no,
-                    supplier_id=line.supplier_id,
-                    at=workflow.now(),
-                    evidence={"reference": line.reference, "supplier_code": answer.code},
-                ),
-            )
-            return
-        message = TakeBackLine(line.booking, workflow.now(), "all_or_nothing", line.cost_minor)
-        await durably(IssuanceActivities.take_back_line, message)
-        line.status = OrderStatus.REFUNDED
-
-    async def _release_line(self, line: LineIssuance) -> None:
-        await Release(line.booking, line.reference, reason="stock_gone", sure=True).run()
+        holds = [line.attempt for line in self._gone if line.attempt and line.attempt.reserved]
+        releases = [asyncio.create_task(Release.of(each, reason="stock_gone", sure=True).run()) for each in holds]
+        lines = list(self._lines.values())
+        await asyncio.gather(*(line.run() for line in lines if line.status is OrderStatus.ISSUING))
+        going_back = [line for line in lines if line.status is OrderStatus.REFUNDING]
+        if self._required_plan().all_or_nothing and any(line.status is OrderStatus.REFUNDED for line in lines):
+            going_back += [line for line in lines if line.status is OrderStatus.ISSUED]
+        await asyncio.gather(*(line.take_back("all_or_nothing") for line in going_back))
+        self._move(status_of(line.status for line in lines))
+        await asyncio.gather(*(line.settled() for line in lines), *releases)
 
     # --- what the world says -----------------------------------------------------------------------------------
 
@@ -289,14 +292,26 @@ class OrderProcess:
         assert self._answer is not None
         return self._answer
 
+    @property
+    def _opening(self) -> bool:
+        """Whether the rows have not been read yet: nothing can be judged before."""
+        return self._plan is None and self._answer is None
+
+    async def _opened(self) -> None:
+        await workflow.wait_condition(lambda: not self._opening)
+
     def may_confirm(self) -> None:
         """Raises the DomainError that says why confirming is not possible now."""
+        if self._opening:
+            return
         if self._wish is not None and self._wish.kind == "cancel" and self.status is OrderStatus.LOCKED:
             raise NotInState("confirm", OrderStatus.CANCELED, ("locked", "issuing", "issued"))
         judge_confirm(self.status)
 
     async def confirm(self, actor: str, wait_s: float) -> OrderStanding:
         """Begin issuing, unless it has begun, and wait up to `wait_s` for the outcome."""
+        await self._opened()
+        self.may_confirm()
         if judge_confirm(self.status) and self._wish is None:
             self._wish = _Wish("confirm", actor)
         await workflow.wait_condition(lambda: self.status is not OrderStatus.LOCKED)
@@ -310,18 +325,25 @@ class OrderProcess:
 
     def may_cancel(self) -> None:
         """Raises the DomainError that says why cancelling is not possible now."""
+        if self._opening:
+            return
         if self._wish is not None and self._wish.kind == "confirm" and self.status is OrderStatus.LOCKED:
             judge_cancel(OrderStatus.ISSUING)
         judge_cancel(self.status)
 
     async def cancel(self, actor: str, reason: str) -> OrderStanding:
         """Cancel a pending or locked order; a cancelled one gives the same answer again."""
+        await self._opened()
         self.may_cancel()
         if judge_cancel(self.status) and self._wish is None:
             self._wish = _Wish("cancel", actor, reason)
         await workflow.wait_condition(lambda: self.status not in (OrderStatus.PENDING, OrderStatus.LOCKED))
         judge_cancel(self.status)
         return self.standing()
+
+    def stand_aside(self) -> None:
+        """A fresh host takes over from the rows: whoever waits here is answered with how things stand."""
+        self._standing_aside = True
 
     def ask_to_cancel(self, actor: str, reason: str) -> None:
         """Cancel if that is still possible; otherwise the order goes on."""
@@ -330,10 +352,12 @@ class OrderProcess:
 
     def may_extend(self) -> None:
         """Raises the DomainError that says why extending is not possible now."""
-        judge_extend(self.status)
+        if not self._opening:
+            judge_extend(self.status)
 
     async def extend(self, actor: str, by_s: int) -> OrderStanding:
         """Let the hold run on by `by_s` seconds from now, at suppliers first, up to the ceiling."""
+        await self._opened()
         async with self._mutex:
             judge_extend(self.status)
             if self._wish is None:
@@ -345,32 +369,41 @@ class OrderProcess:
         return self.standing()
 
     def may_review(self) -> None:
-        """Raises NotInState unless the order is parked for review."""
-        if self._plan is None or not self._plan.in_review or self.status is not OrderStatus.PENDING:
-            raise NotInState("review", self.status, ("pending",))
+        """Raises NotInState unless the order is parked for review, and nobody has said anything yet."""
+        if self._opening:
+            return
+        parked = self._plan is not None and self._plan.in_review and self.status is OrderStatus.PENDING
+        if not parked or self._review is not None or self._wish is not None:
+            raise NotInState("review", self.status, ("pending (in review)",))
 
     async def review(self, decision: ReviewDecision) -> OrderStanding:
         """An operator's word on a parked order; the first one counts."""
-        self._review = self._review or decision
+        await self._opened()
+        self.may_review()
+        self._review = decision
         await workflow.wait_condition(lambda: self.status is not OrderStatus.PENDING)
         return self.standing()
 
     def may_decide(self, decision: LineDecision) -> None:
-        """Raises NotInState unless the line waits for an operator's decision."""
+        """Raises NotInState unless this attempt of the line waits for an operator's decision."""
+        if self._opening:
+            return
         line = self._lines.get(decision.line_no)
-        if line is None or not line.escalated:
+        if line is None or not line.awaits_decision or line.attempt is None or line.attempt.number != decision.attempt:
             raise NotInState("decide", line.status if line else self.status, ("issuing (escalated)",))
 
     async def decide(self, decision: LineDecision) -> OrderStanding:
         """An operator's word on an escalated line."""
+        await self._opened()
+        self.may_decide(decision)
         line = self._lines[decision.line_no]
         line.decide(decision)
-        await workflow.wait_condition(lambda: line.status is not OrderStatus.ISSUING)
+        await workflow.wait_condition(lambda: self._standing_aside or line.status is not OrderStatus.ISSUING)
         return self.standing()
 
     async def supplier_reported(self, report: SupplierReport) -> None:
         """What a supplier told us unasked."""
-        await workflow.wait_condition(lambda: self._plan is not None or self._answer is not None)
+        await self._opened()
         line = self._lines.get(report.booking.line_no)
         if line is not None:
             await line.report(report)
@@ -405,28 +438,3 @@ class OrderProcess:
     def _required_plan(self) -> OrderPlan:
         assert self._plan is not None, "the order is open"
         return self._plan
-
-    def _review_case(self) -> OpenException:
-        return OpenException(
-            exception_id=self._review_id,
-            kind="risk_review",
-            order_no=self._order_no,
-            line_no=0,
-            supplier_id=None,
-            at=workflow.now(),
-            evidence={},
-        )
-
-    @property
-    def _review_id(self) -> str:
-        return f"xcp-{self._order_no:019d}-0-review"
-
-    async def _close_review(self) -> None:
-        decision = self._review
-        resolution: dict[str, object] = {"decision": "canceled"}
-        if decision is not None:
-            resolution = {"decision": "approve" if decision.approve else "deny", "reason": decision.reason}
-        actor = decision.actor if decision else (self._wish.actor if self._wish else "system")
-        message = ResolveException(self._review_id, workflow.now(), actor, resolution)
-        await durably(IssuanceActivities.resolve_exception, message)
-

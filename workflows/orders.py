@@ -15,6 +15,7 @@ from activities.order_messages import (
     ReviewDecision,
     SupplierReport,
 )
+from workflows.negotiation import HistoryFull
 from workflows.order_process import OrderProcess
 from workflows.refusals import refusals
 
@@ -71,7 +72,12 @@ class OrderWorkflow:
     @workflow.run
     async def run(self, order: HostOrder) -> str:
         """The order's whole life; its result is the status it rests in."""
-        await self._to_the_end(asyncio.create_task(self._process.run()))
+        try:
+            await self._to_the_end(asyncio.create_task(self._process.run()))
+        except HistoryFull:
+            self._process.stand_aside()
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            workflow.continue_as_new(order)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return str(self._process.status)
 

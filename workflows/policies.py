@@ -36,7 +36,7 @@ UNDO_AT_SUPPLIER = ActivityConfig(
 ONCE = RetryPolicy(maximum_attempts=1)
 """A call to a supplier: whether to send again is negotiation's decision, never a retry policy's."""
 
-SUPPLIER_GRACE = timedelta(seconds=5)
+SUPPLIER_GRACE = timedelta(seconds=15)
 """What a supplier's activity may take beyond the call itself: reading the intent, noting the answer."""
 
 SUPPLIER_QUEUE = timedelta(minutes=5)
@@ -54,5 +54,11 @@ LOCK_POLL = timedelta(milliseconds=500)
 RESEND_TRIES = 3
 """How often a call that certainly did not arrive is sent again before another supplier is tried."""
 
+ASK_AGAIN_S = 1.0
+"""The first pause after a question about a release that was not answered, in seconds; it doubles."""
+
 ASK_CEILING_S = 3600.0
 """The longest pause between questions once an operator has been asked to decide, in seconds."""
+
+SHORTEST_PAUSE_S = 0.2
+"""The shortest pause between two questions, in seconds."""

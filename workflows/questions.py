@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -13,7 +15,9 @@ from workflows.execution import at_supplier
 from workflows.policies import QUERY_TIMEOUT_S, SUPPLIER_QUEUE
 
 
-async def ask(booking: BookingRef, *, timeout_s: float = QUERY_TIMEOUT_S) -> QueryAnswer:
+async def ask(
+    booking: BookingRef, *, timeout_s: float = QUERY_TIMEOUT_S, queue_for: timedelta = SUPPLIER_QUEUE
+) -> QueryAnswer:
     """One question. A call that failed, timed out or was not sent tells nothing: Unknown."""
     try:
         answer = await at_supplier(
@@ -21,7 +25,7 @@ async def ask(booking: BookingRef, *, timeout_s: float = QUERY_TIMEOUT_S) -> Que
             CallSupplier(booking, timeout_s),
             supplier_id=booking.supplier_id,
             timeout_s=timeout_s,
-            queue_for=SUPPLIER_QUEUE,
+            queue_for=queue_for,
             priority=4,
             summary=f"ask {booking.supplier_id} about line {booking.line_no}",
         )

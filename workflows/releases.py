@@ -12,6 +12,7 @@ from activities.order_messages import BookingRef, OpenException, RecordBooking, 
 from activities.supplier_messages import CancelAtSupplier
 from activities.suppliers import SupplierActivities
 from domain.issuance import CancelAnswer, Canceled, Confirmed, Held, NotFound, Pending, Rejected
+from workflows.attempts import Attempt
 from workflows.execution import durably, undo_at_supplier
 from workflows.policies import ASK_CEILING_S, QUERY_TIMEOUT_S, UNDO_ALARM
 from workflows.questions import ask
@@ -24,12 +25,18 @@ class Release:
     supplier's consistency window, finds nothing held or issued, is it certain.
     """
 
-    def __init__(self, booking: BookingRef, reference: str, *, reason: str, sure: bool, window_s: float = 10.0) -> None:
+    def __init__(self, booking: BookingRef, reference: str, *, reason: str, sure: bool, window_s: float) -> None:
         self._booking = booking
         self._reference = reference
         self._reason = reason
         self._sure = sure
         self._window_s = window_s
+
+    @classmethod
+    def of(cls, attempt: Attempt, *, reason: str, sure: bool) -> Release:
+        """The release of what this attempt may have booked."""
+        window_s = attempt.offer.consistency_window_s
+        return cls(attempt.booking, attempt.reference, reason=reason, sure=sure, window_s=window_s)
 
     async def cancel(self) -> CancelAnswer:
         """Cancel until it is known: Canceled, NotFound, or Rejected where the supplier will not."""
@@ -45,19 +52,27 @@ class Release:
             pause_s = min(2 * pause_s, ASK_CEILING_S)
         return answer
 
-    async def run(self, *, loss_minor: int | None = None) -> None:
-        """Cancel and record how it ended. `loss_minor`: what the supplier is owed if it will not cancel.
+    async def run(self, *, loss_minor: int = 0) -> None:
+        """Cancel and record how it ended. `loss_minor`: what the supplier is owed if it keeps a confirmed booking.
 
-        Without a loss, a hold that the supplier will not cancel runs out by itself and needs nobody.
+        A mere hold that the supplier will not cancel runs out by itself: it is asked until it has.
         """
-        answer = await self.cancel()
-        if isinstance(answer, Canceled | NotFound) or loss_minor is None:
-            await self._record("released")
-            return
-        await durably(
-            IssuanceActivities.record_loss,
-            RecordLoss(self._booking, workflow.now(), loss_minor, f"uncancelled_{self._booking.supplier_id}"),
-        )
+        pause_s = self._window_s
+        while isinstance(await self.cancel(), Rejected):
+            seen = await ask(self._booking)
+            if isinstance(seen, Confirmed):
+                await self._lose(loss_minor)
+                return
+            if isinstance(seen, Canceled | NotFound | Rejected):
+                break
+            await workflow.sleep(timedelta(seconds=pause_s), summary="the supplier's hold runs out")
+            pause_s = min(2 * pause_s, ASK_CEILING_S)
+        await durably(IssuanceActivities.record_booking, RecordBooking(self._booking, workflow.now(), "released"))
+
+    async def _lose(self, loss_minor: int) -> None:
+        reason = f"uncancelled_{self._booking.supplier_id}"
+        message = RecordLoss(self._booking, workflow.now(), loss_minor, reason)
+        await durably(IssuanceActivities.record_loss, message)
 
     async def _once(self) -> CancelAnswer:
         """One cancellation, tried for ever; after a while it shows in the operators' queue."""
@@ -74,8 +89,7 @@ class Release:
             await workflow.wait_condition(call.done, timeout=UNDO_ALARM, timeout_summary="compensation overdue")
         except TimeoutError:
             await self._alarm()
-            answer = await call
-            await self._all_clear(answer)
+            await self._all_clear(await call)
         return await call
 
     async def _alarm(self) -> None:
@@ -102,7 +116,5 @@ class Release:
 
     @property
     def _alarm_id(self) -> str:
-        return f"xcp-{self._booking.order_no:019d}-{self._booking.line_no}-undo-{self._booking.attempt}"
-
-    async def _record(self, state: str) -> None:
-        await durably(IssuanceActivities.record_booking, RecordBooking(self._booking, workflow.now(), state))
+        booking = self._booking
+        return f"xcp-{booking.order_no:019d}-{booking.line_no}-undo-{booking.attempt}-{self._reason}"

@@ -31,6 +31,7 @@ class Resolution:
     booking: BookingRef
     reference: str
     cost_minor: int
+    window_s: float
     actor: str
     reason: str
 
@@ -43,7 +44,9 @@ class ResolutionWorkflow:
     async def run(self, resolution: Resolution) -> str:
         """The case's end: `released`, `taken_back` or `supplier_keeps`."""
         booking = resolution.booking
-        release = Release(booking, resolution.reference, reason=resolution.reason, sure=False)
+        release = Release(
+            booking, resolution.reference, reason=resolution.action, sure=False, window_s=resolution.window_s
+        )
         if resolution.action == "release":
             await release.run(loss_minor=resolution.cost_minor)
             return await self._close(resolution, "released")

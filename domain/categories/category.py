@@ -16,7 +16,8 @@ class Fulfilment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderedLine:
-    """What a category may look at when it validates a line. `bought` counts the buyer's earlier units of the event."""
+    """What a category may look at when it validates a line. `bought` counts the buyer's other units
+    of the event: of earlier orders, and of earlier lines of this one."""
 
     sku_id: str
     quantity: int
@@ -27,6 +28,7 @@ class OrderedLine:
     visitors: int
     visitors_required: bool
     buyer_limit: int
+    buyer_known: bool
     bought: int
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from domain.categories.category import Fulfilment, OrderedLine
-from domain.placing import BuyerLimitExceeded, EventPast, SessionUnknown, VisitorsRequired
+from domain.placing import BuyerLimitExceeded, BuyerRefRequired, EventPast, SessionUnknown, VisitorsRequired
 
 
 class Ticket:
@@ -15,12 +15,14 @@ class Ticket:
     fulfilment = Fulfilment.AT_SUPPLIER
 
     def validate(self, line: OrderedLine, now: datetime) -> None:
-        """Raises SessionUnknown, EventPast, VisitorsRequired or BuyerLimitExceeded."""
+        """Raises SessionUnknown, EventPast, VisitorsRequired, BuyerRefRequired or BuyerLimitExceeded."""
         if line.session_required and not line.session_known:
             raise SessionUnknown(line.sku_id, line.availability_id)
         if line.starts_at is not None and line.starts_at <= now:
             raise EventPast(line.sku_id, line.starts_at)
         if line.visitors_required and line.visitors != line.quantity:
             raise VisitorsRequired(line.sku_id, line.quantity)
+        if line.buyer_limit and not line.buyer_known:
+            raise BuyerRefRequired(line.sku_id, line.buyer_limit)
         if line.buyer_limit and line.bought + line.quantity > line.buyer_limit:
             raise BuyerLimitExceeded(line.sku_id, line.buyer_limit, line.bought)

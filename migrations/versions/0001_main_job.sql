@@ -373,7 +373,7 @@ CREATE TABLE payable_flows (
     booked_at TIMESTAMP WITH TIME ZONE NOT NULL,
     PRIMARY KEY (id),
     UNIQUE (key),
-    CONSTRAINT kind_known CHECK (kind IN ('issued', 'refunded')),
+    CONSTRAINT kind_known CHECK (kind IN ('issued', 'refunded', 'lost')),
     CONSTRAINT amount_not_zero CHECK (amount_minor <> 0),
     FOREIGN KEY(supplier_id) REFERENCES suppliers (id)
 );
