@@ -17,7 +17,8 @@ class Attempt:
     """Nothing of it survives into the next attempt: another supplier's answers are another story.
 
     `maybe_sent`: an `issue` is on its way, or its outcome is not known. `heard`: answers that nobody has acted on yet,
-    in the order in which they came. `accepted`: the first definite answer, which stands.
+    in the order in which they came. `accepted`: the first definite answer, which stands. `denied`: an unasked *no*,
+    which is no proof but a reason to ask at once (`doubted`): what is booked all the same must not be bought twice.
     """
 
     order_no: int
@@ -30,6 +31,8 @@ class Attempt:
     unreached: int = 0
     heard: list[QueryAnswer] = field(default_factory=list)
     accepted: Definite | None = None
+    denied: Rejected | Canceled | None = None
+    doubted: bool = False
     decision: LineDecision | None = None
     negotiating_since: datetime | None = None
     asked: int = 0

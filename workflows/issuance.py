@@ -103,7 +103,11 @@ class LineIssuance:
     async def report(self, report: SupplierReport) -> None:
         """A supplier told us something unasked: it short-cuts the wait, or contradicts what was accepted."""
         attempt = self._attempts.get(report.booking.attempt)
-        if attempt is not None:
+        if attempt is None:
+            return
+        if attempt.accepted is None and isinstance(report.answer, Rejected | Canceled):
+            attempt.denied, attempt.doubted = attempt.denied or report.answer, True
+        else:
             await self._hear(attempt, report.answer)
 
     def decide(self, decision: LineDecision) -> None:
@@ -179,7 +183,8 @@ class LineIssuance:
         if outcome is None:
             outcome = await Negotiation(attempt, self._send, self._may_leave, self._tell).run(first)
         attempt.accepted = Canceled() if isinstance(outcome, GivenUp) else outcome
-        rest, attempt.heard = attempt.heard, []
+        denied = [] if attempt.denied is None else [attempt.denied]
+        rest, attempt.heard = [*attempt.heard, *denied], []
         for said in rest:
             await self._hear(attempt, said)
         return outcome

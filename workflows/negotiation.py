@@ -105,6 +105,10 @@ class Negotiation:
         """A permitted send, or a question."""
         attempt = self._attempt
         attempt.heard.clear()  # none of it was definite
+        if attempt.doubted:
+            attempt.doubted = False
+            attempt.asked += 1
+            return await ask(attempt.booking)
         if self._nothing_sent:
             attempt.unreached += 1
             return await self._resend()
@@ -125,10 +129,14 @@ class Negotiation:
             raise HistoryFull
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: self._attempt.first_definite() is not None or self._attempt.decision is not None,
+                self._has_news,
                 timeout=timedelta(seconds=self._pause_s(terms, last, deadline)),
                 timeout_summary=f"ask {self._attempt.offer.supplier_id} again",
             )
+
+    def _has_news(self) -> bool:
+        attempt = self._attempt
+        return attempt.doubted or attempt.first_definite() is not None or attempt.decision is not None
 
     def _pause_s(self, terms: NegotiationTerms, last: Said, deadline: datetime) -> float:
         attempt = self._attempt
