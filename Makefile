@@ -9,7 +9,7 @@ SOURCES := $(wildcard $(PACKAGES))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo torment test check format bench faults constraints clean
+.PHONY: help up demo torment test check format bench contract faults constraints clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ format: $(STAMP)  ## Formats and repairs what ruff can
 
 bench: $(STAMP)  ## Measures the ratios of the quality goals
 	@exec $(BIN)/tessera bench
+
+contract: $(STAMP)  ## Schemathesis over the whole API as every role, with boundaries and sequences
+	$(BIN)/pytest -s tests/api/test_contract.py -m long
 
 faults: $(STAMP)  ## The long fault runs: kills, freezes, losses
 	$(BIN)/pytest tests/faults -m long
