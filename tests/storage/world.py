@@ -65,7 +65,7 @@ async def an_order(cx: Connection, order_no: int, *, at: datetime = START) -> Or
         "%s, %s, %s, 'snap' FROM generate_series(1, 2) AS line_no",
         (order_no, QUANTITY, PRICE, PRICE * QUANTITY),
     )
-    lines = [Line(number, OrderStatus.PENDING, "sku", QUANTITY, PRICE * QUANTITY) for number in (1, 2)]
+    lines = [Line(number, OrderStatus.PENDING, "sku", QUANTITY, PRICE, PRICE * QUANTITY) for number in (1, 2)]
     return Order(order_no, "house", "CNY", 2 * PRICE * QUANTITY, lines)
 
 
