@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from workflows.policies import DATABASE, ONCE, OUR_DATABASE, SUPPLIER_GRACE, UNDO_AT_SUPPLIER
 
@@ -29,8 +29,11 @@ async def durably(step: Callable[[Any, M], Awaitable[R]], message: M) -> R:
     """One step on our own rows: as a local activity, and when that doesn't get through, patiently as a normal one."""
     try:
         return await workflow.execute_local_activity_method(step, message, **OUR_DATABASE)
-    except ActivityError as failure:
-        cause = failure.cause
+    except FailureError as failure:
+        if is_cancelled_exception(failure):
+            raise
+        # Live it is an ActivityError around its cause; replayed from a local activity's marker, the bare cause.
+        cause = failure.cause if isinstance(failure, ActivityError) else failure
         if isinstance(cause, ApplicationError) and cause.non_retryable:
             # A bug, not weather: fail the workflow *task*, which is seen, and tried again when the bug is gone.
             raise BrokenStep(f"{cause.type}: {cause.message}") from failure
