@@ -62,13 +62,14 @@ _DESCRIPTIONS = {
     409: "A business refusal (`code` names the fact), or `request_in_flight`",
     412: "`precondition_failed`: `If-Match` names another version",
     413: "`body_too_large`",
+    414: "`uri_too_long`",
     415: "`unsupported_media_type`",
     422: "`validation_failed`, `idempotency_key_reused`",
     429: "`rate_limited`",
     500: "`internal_error`",
     503: "`database_unavailable`, `temporal_unavailable`, `overloaded`",
 }
-_ANYWHERE = (400, 422, 500, 503)
+_ANYWHERE = (400, 414, 422, 500, 503)
 
 
 def problems(*statuses: int, codes: Sequence[str] = ()) -> dict[int | str, dict[str, Any]]:
