@@ -199,6 +199,34 @@ def api(
 
 
 @app.command()
+def states() -> None:
+    """Writes docs/states.md: every state machine as the domain has it, with a diagram each."""
+    from domain.states_page import render
+
+    page = Path(__file__).parent / "docs" / "states.md"
+    page.write_text(render(), encoding="utf-8")
+    _say(f"wrote {page}")
+
+
+@app.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(help="Histories as JSON, as Temporal's UI and CLI download them.")],
+) -> None:
+    """Replays recorded histories against the workflows of this code: before a release, over those of production."""
+    from worker import replay_histories
+
+    run_to_end(_replay(replay_histories(folder)))
+
+
+async def _replay(running: Coroutine[Any, Any, dict[str, str | None]]) -> None:
+    results = await running
+    for name, failure in sorted(results.items()):
+        _say(f"{'fails ' if failure else 'replays'} {name}{': ' + failure if failure else ''}")
+    if not results or any(results.values()):
+        _end(1)
+
+
+@app.command()
 def openapi(
     file: Annotated[Path, typer.Argument(help="Where the document is.")] = Path("docs/openapi.json"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail and show it when it differs.")] = False,

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     simulator_host: str = "127.0.0.1"
     simulator_port: int = 8090
 
+    worker_metrics_host: str = Field("127.0.0.1", description="Address of a worker's metrics.")
     worker_metrics_port: int | None = None
     worker_activities: int = Field(100, ge=1, description="Concurrent activities (and local ones) per worker.")
     worker_cached_workflows: int = Field(2000, ge=0, description="Workflows kept in memory per worker.")

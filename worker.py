@@ -7,13 +7,14 @@ import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import structlog
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistory
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import Interceptor, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker import Interceptor, Replayer, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 import telemetry
@@ -173,8 +174,21 @@ async def run_worker(settings: Settings) -> None:
     _log.info("worker.stopped")
 
 
+async def replay_histories(folder: Path) -> dict[str, str | None]:
+    """Each history file (`*.json`) by name with why it does not replay, or None where it does."""
+    replayer = Replayer(
+        workflows=list(WORKFLOWS), data_converter=pydantic_data_converter, workflow_runner=UnsandboxedWorkflowRunner()
+    )
+    results: dict[str, str | None] = {}
+    for path in sorted(folder.glob("*.json")):
+        history = WorkflowHistory.from_json(path.stem, path.read_text(encoding="utf-8"))
+        replayed = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+        results[path.name] = str(replayed.replay_failure) if replayed.replay_failure else None
+    return results
+
+
 def _runtime(settings: Settings) -> Runtime:
     if settings.worker_metrics_port is None:
         return Runtime.default()
-    address = f"127.0.0.1:{settings.worker_metrics_port}"
+    address = f"{settings.worker_metrics_host}:{settings.worker_metrics_port}"
     return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address, durations_as_seconds=True)))

@@ -33,10 +33,10 @@ from api import (
     supplier_callbacks,
     suppliers,
 )
-from api.callback_handover import keep_sweeping
 from api.deps import Parts, check_declared, utc_now
 from api.envelope import Envelope
 from api.keys import Keyring
+from api.upkeep import keep_up
 from settings import Settings
 from storage.database import Database
 from storage.ids import LeasedIds
@@ -135,7 +135,7 @@ def application(settings: Settings | None = None) -> FastAPI:
         app.state.parts = replace(app.state.parts, temporal=client)
         async with database, LeasedIds(database) as ids:
             app.state.parts = replace(app.state.parts, ids=ids)
-            sweeping = asyncio.create_task(keep_sweeping(app.state.parts), name="sweep-callbacks")
+            sweeping = asyncio.create_task(keep_up(app.state.parts), name="upkeep")
             yield
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -48,17 +47,6 @@ async def sweep(parts: Parts) -> int:
     for row in rows:
         await hand_over(parts, row["supplier_id"], row["message_id"], row["body"])
     return len(rows)
-
-
-async def keep_sweeping(parts: Parts) -> None:
-    """Sweep for ever, in the background of one API process; several of them do no harm to each other."""
-    while True:
-        await asyncio.sleep(PATIENCE_S)
-        try:
-            await sweep(parts)
-        except Exception as failure:
-            # Weather, or a callback we can't read: the inbox keeps it, and the log says why.
-            _log.warning("callbacks.sweep_failed", reason=str(failure))
 
 
 async def _hand_over(parts: Parts, supplier_id: str, body: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -17,13 +16,8 @@ async def begin_resolution(parts: Parts, resolution: Resolution) -> None:
     """Start the case's workflow; one that ran or runs already is left alone."""
     if parts.temporal is None:
         raise RPCError("no Temporal is configured", RPCStatusCode.UNAVAILABLE, b"")
-    await start_resolution(parts.temporal, resolution)
-
-
-async def start_resolution(client: Client, resolution: Resolution) -> None:
-    """The same for who has no API around: reconciliation."""
     try:
-        await client.start_workflow(
+        await parts.temporal.start_workflow(
             ResolutionWorkflow.run,
             resolution,
             id=resolution_workflow_id(resolution.exception_id),

@@ -76,6 +76,9 @@ class SupplierEdit(Input):
     deadline_policy: DeadlinePolicy | None = None
     lock_timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False, strict=True)] | None = None
     issue_timeout_s: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False, strict=True)] | None = None
+    lock_s: Annotated[int, Field(ge=1, le=86_400, strict=True)] | None = None
+    max_per_second: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, strict=True)] | None = None
+    max_concurrent: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
     active: Flag | None = None
 
     def contract(self) -> dict[str, Any]:

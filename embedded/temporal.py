@@ -56,7 +56,6 @@ SQLITE_PRAGMAS: Mapping[str, str] = {"journal_mode": "wal", "synchronous": "1"}
 """Safe against the death of the process; a power cut may lose the last commits (then: `tessera reconcile`)."""
 
 SEARCH_ATTRIBUTES: Mapping[str, IndexedValueType.ValueType] = {
-    "OrderStatus": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     "Distributor": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
 }
 """Few: lists come from PostgreSQL, and SQLite has a small fixed number of columns for each type."""

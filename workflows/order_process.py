@@ -35,6 +35,7 @@ from domain.orders import AT_REST, NotInState, OrderStatus, judge_cancel, judge_
 from domain.placing import ReviewDenied
 from workflows.execution import durably
 from workflows.extending import extend_locks
+from workflows.fulfilments import process_of
 from workflows.issuance import LineIssuance
 from workflows.locking import SupplierLocks
 from workflows.order_page import render_page
@@ -105,7 +106,7 @@ class OrderProcess:
             self._answer = self._answer or PlaceAnswer(refusal=refusal)
             return False
         plan = self._plan = opened.plan
-        self._lines = {line.line_no: LineIssuance(self._order_no, line, self._show) for line in plan.lines}
+        self._lines = {line.line_no: process_of(self._order_no, line, self._show) for line in plan.lines}
         self._locked_at, self._expires_at = plan.locked_at, plan.hold_expires_at
         self.status = plan.status
         self._show()

@@ -10,7 +10,10 @@ from temporalio.workflow import ActivityConfig, LocalActivityConfig
 OUR_DATABASE = LocalActivityConfig(
     start_to_close_timeout=timedelta(seconds=2),
     schedule_to_close_timeout=timedelta(seconds=3),
-    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=1)),
+    # The limit on tries is what ends it: tries that fail at once are repeated past schedule_to_close for ever.
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=1), maximum_attempts=6
+    ),
 )
 """One transaction of ours as a local activity: quick, or else handed to DATABASE."""
 
