@@ -174,14 +174,14 @@ async def run_worker(settings: Settings) -> None:
     _log.info("worker.stopped")
 
 
-async def replay_histories(folder: Path) -> dict[str, str | None]:
-    """Each history file (`*.json`) by name with why it does not replay, or None where it does."""
+async def replay_histories(paths: Sequence[Path]) -> dict[str, str | None]:
+    """Each history file by name with why it does not replay, or None where it does."""
     replayer = Replayer(
-        workflows=list(WORKFLOWS), data_converter=pydantic_data_converter, workflow_runner=UnsandboxedWorkflowRunner()
+        workflows=list(WORKFLOWS), data_converter=DATA_CONVERTER, workflow_runner=UnsandboxedWorkflowRunner()
     )
     results: dict[str, str | None] = {}
-    for path in sorted(folder.glob("*.json")):
-        history = WorkflowHistory.from_json(path.stem, path.read_text(encoding="utf-8"))
+    for path in paths:
+        history = WorkflowHistory.from_json(path.stem, await asyncio.to_thread(path.read_text, "utf-8"))
         replayed = await replayer.replay_workflow(history, raise_on_replay_failure=False)
         results[path.name] = str(replayed.replay_failure) if replayed.replay_failure else None
     return results

@@ -1,4 +1,4 @@
-"""What is sold: categories, products (SPU), variants (SKU), prices with effective dates, suppliers' offers, sessions."""
+"""What is sold: categories, products (SPU), variants (SKU), dated prices, suppliers' offers, sessions."""
 
 from __future__ import annotations
 

@@ -60,7 +60,8 @@ async def test_a_document_becomes_a_draft_with_exact_prices_and_stock(
     assert product["category_path"] == ["1003001", "1003"]
     assert by_title["黑色 L"]["price"] == {"amount_minor": 1999, "currency": "CNY"}
     assert by_title["白色 M"]["price"] == {"amount_minor": 10, "currency": "CNY"}
-    assert by_title["黑色 L"]["available"] == 100 and by_title["黑色 L"]["weight_g"] == 500
+    assert by_title["黑色 L"]["available"] == 100
+    assert by_title["黑色 L"]["weight_g"] == 500
     async with database.reading() as cx:
         assert await unproven_stock(cx) == []
 
@@ -76,7 +77,8 @@ async def test_the_same_key_imports_once(api: AsyncClient, an_operator: Maker) -
     headers = caller.once("import-1")
     first = await api.post("/v1/products/import", content=TSHIRT.encode(), headers=headers)
     again = await api.post("/v1/products/import", content=TSHIRT.encode(), headers=headers)
-    assert again.content == first.content and again.headers["Idempotent-Replayed"] == "true"
+    assert again.content == first.content
+    assert again.headers["Idempotent-Replayed"] == "true"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,8 @@ async def test_lists_go_on_where_they_ended(api: AsyncClient, an_operator: Maker
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert made <= set(found) and len(found) == len(set(found))
+    assert made <= set(found)
+    assert len(found) == len(set(found))
 
 
 async def test_an_illegal_event_is_refused_and_says_where_it_is_legal(api: AsyncClient, an_operator: Maker) -> None:
@@ -192,11 +195,13 @@ async def test_a_supplier_is_shown_without_its_secrets_and_its_breaker_can_be_fo
         "callback_secret": "whsec_secret",
     }  # fmt: skip
     created = await api.post("/v1/suppliers", json=body, headers=operator.once())
-    assert created.status_code == 201 and "secret" not in created.text
+    assert created.status_code == 201
+    assert "secret" not in created.text
     assert (await api.post("/v1/suppliers", json=body, headers=operator.once())).json()["code"] == "supplier_exists"
     path = f"/v1/suppliers/{supplier_id}"
     edited = await api.patch(path, json={"ceiling_s": 60, "api_token": "tok-next"}, headers=operator.headers)
-    assert edited.json()["ceiling_s"] == 60 and "tok-next" not in edited.text
+    assert edited.json()["ceiling_s"] == 60
+    assert "tok-next" not in edited.text
     forced = await api.put(
         f"{path}/breaker", json={"state": "forced_open", "reason": "maintenance"}, headers=operator.headers
     )
