@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -181,7 +182,8 @@ async def replay_histories(paths: Sequence[Path]) -> dict[str, str | None]:
     )
     results: dict[str, str | None] = {}
     for path in paths:
-        history = WorkflowHistory.from_json(path.stem, await asyncio.to_thread(path.read_text, "utf-8"))
+        document = json.loads(await asyncio.to_thread(path.read_text, "utf-8"))
+        history = WorkflowHistory.from_json(document.get("workflow_id", path.stem), document.get("history", document))
         replayed = await replayer.replay_workflow(history, raise_on_replay_failure=False)
         results[path.name] = str(replayed.replay_failure) if replayed.replay_failure else None
     return results
