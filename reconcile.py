@@ -15,14 +15,11 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.order_messages import BookingRef
 from api import order_host
-from api.resolving import start_resolution
 from settings import Settings
 from storage import bookings, order_claims, order_reading
 from storage.database import Database
 from workflows.orders import order_workflow_id
-from workflows.resolutions import Resolution, resolution_workflow_id
 
 PAGE = 500
 RPC_TIMEOUT = timedelta(seconds=10)
@@ -70,9 +67,7 @@ async def _orders(database: Database, client: Client, done: Reconciled, tell: Te
             done.looked_at += 1
             if await _is_running(client, row["host_workflow_id"]):
                 continue
-            await order_host.host_again(
-                client, row["order_no"], distributor_id=row["distributor_id"], workflow_id=row["host_workflow_id"]
-            )
+            await _host_again(client, row)
             done.orders += 1
             tell(f"order {row['order_no']:019d} ({row['status']}): its process was lost, started again")
         if len(rows) < PAGE:
@@ -111,34 +106,25 @@ async def _place(client: Client, claim: order_claims.Unanswered) -> str:
 
 
 async def _releases(database: Database, client: Client, done: Reconciled, tell: Tell) -> None:
-    """Refunded orders whose suppliers have not yet said that nothing is booked: at rest here, not done there."""
+    """Orders at rest here and not done there: their process, started again, finishes what it was giving back."""
     after = 0
     while True:
         async with database.reading() as cx:
             rows = await bookings.releasing_at_rest(cx, after=after, limit=PAGE)
         for row in rows:
             done.looked_at += 1
-            resolution = _release(row)
-            hosts = (row["host_workflow_id"], resolution_workflow_id(resolution.exception_id))
-            if any([await _is_running(client, host) for host in hosts]):
-                continue
-            await start_resolution(client, resolution)
-            done.releases += 1
-            tell(f"order {row['order_no']:019d}, line {row['line_no']}: its release at {row['supplier_id']} was lost")
+            if not await _is_running(client, row["host_workflow_id"]):
+                await _host_again(client, row)
+                done.releases += 1
+                tell(f"order {row['order_no']:019d}: at rest, but a release at its supplier was lost, started again")
         if len(rows) < PAGE:
             return
-        after = rows[-1]["order_no"] - 1  # the page may end within an order; looking twice is harmless
+        after = rows[-1]["order_no"]
 
 
-def _release(row: Mapping[str, Any]) -> Resolution:
-    return Resolution(
-        exception_id=f"xcp-{row['order_no']:019d}-{row['line_no']}-release-{row['attempt']}",
-        action="release",
-        booking=BookingRef(row["order_no"], row["line_no"], row["attempt"], row["supplier_id"]),
-        reference=row["reference"],
-        cost_minor=row["cost_minor"],
-        actor="system",
-        reason="given_up",
+async def _host_again(client: Client, row: Mapping[str, Any]) -> None:
+    await order_host.host_again(
+        client, row["order_no"], distributor_id=row["distributor_id"], workflow_id=row["host_workflow_id"]
     )
 
 

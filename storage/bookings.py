@@ -196,14 +196,13 @@ async def by_reference(cx: Connection, supplier_id: str, reference: str) -> dict
 
 
 async def releasing_at_rest(cx: Connection, *, after: int, limit: int) -> list[dict[str, Any]]:
-    """Attempts that are still being given back although their order is at rest, in id order."""
+    """Orders at rest of which something is still being given back at a supplier, in id order."""
     cursor = await cx.execute(
         """
-        SELECT b.order_no, b.line_no, b.attempt, b.supplier_id, b.reference, b.cost_minor, o.host_workflow_id
-        FROM bookings b JOIN orders o USING (order_no)
-        WHERE b.state = 'releasing' AND b.order_no > %s
-          AND o.status NOT IN ('pending', 'locked', 'issuing', 'refunding')
-        ORDER BY b.order_no, b.line_no, b.attempt LIMIT %s
+        SELECT o.order_no, o.distributor_id, o.host_workflow_id FROM orders o
+        WHERE o.order_no > %s AND o.status NOT IN ('pending', 'locked', 'issuing', 'refunding')
+          AND o.order_no IN (SELECT order_no FROM bookings WHERE state = 'releasing')
+        ORDER BY o.order_no LIMIT %s
         """,
         (after, limit),
     )
