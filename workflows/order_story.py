@@ -1,0 +1,300 @@
+"""The story of one order: placed, locked, confirmed, issued, and everything that can go wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from temporalio import workflow
+
+from activities.issuance import IssuanceActivities
+from activities.order_messages import (
+    ApproveOrder,
+    CancelOrder,
+    ConfirmOrder,
+    HoldStock,
+    OpenOrder,
+    OrderPlan,
+    PlaceAnswer,
+    RecordLock,
+    RefuseOrder,
+    ReviewDecision,
+)
+from activities.orders import OrderActivities
+from domain.errors import Refusal
+from domain.orders import AT_REST, OrderStatus, status_of
+from domain.placing import ReviewDenied
+from workflows.execution import durably
+from workflows.fulfilments import process_of
+from workflows.issuance import LineIssuance
+from workflows.locking import SupplierLocks
+from workflows.order_page import render_page
+from workflows.releases import Release
+from workflows.reviews import review_case, review_outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the buyer wants done with a locked (or still pending) order; the first wish wins."""
+
+    kind: Literal["confirm", "cancel"]
+    actor: str
+    reason: str = ""
+
+
+class _RowsAhead(Exception):
+    """The rows are further than the process: it has lost its latest steps, and goes on from what they say."""
+
+
+class OrderStory:
+    """One order from its claim to rest: `run` tells it. What callers want of it comes in through OrderProcess."""
+
+    def __init__(self, order_no: int, host_workflow_id: str) -> None:
+        self._order_no = order_no
+        self._host = host_workflow_id
+        self._plan: OrderPlan | None = None
+        self._lines: dict[int, LineIssuance] = {}
+        self._locks: SupplierLocks | None = None
+        self._answer: PlaceAnswer | None = None
+        self._wish: Wish | None = None
+        self._review: ReviewDecision | None = None
+        self._locked_at: datetime | None = None
+        self._expires_at: datetime | None = None
+        self._gone: list[LineIssuance] = []
+        self._undoing = False
+        self._standing_aside = False
+        self._mutex = asyncio.Lock()
+        self.status = OrderStatus.PENDING
+
+    async def run(self) -> None:
+        """The story of an order; told again from the rows where they are further than the process knew."""
+        while True:
+            try:
+                return await self._story()
+            except _RowsAhead:
+                workflow.logger.warning("order %s: the rows are ahead of the process", self._order_no)
+                self._wish = None
+
+    async def _story(self) -> None:
+        """Placed, locked, confirmed, issued: each step only if the last one led on to it."""
+        if not await self._open():
+            return
+        if self.status is OrderStatus.PENDING and not await self._lock():
+            return
+        if self.status is OrderStatus.LOCKED and not await self._wait_for_confirmation():
+            return
+        await self._issue()
+
+    # --- opening and locking -----------------------------------------------------------------------------------
+
+    async def _open(self) -> bool:
+        """Check and record the order, or read it as it stands when its process has been lost. False: nothing to do."""
+        opened = await durably(OrderActivities.open_order, OpenOrder(self._order_no, self._host, workflow.now()))
+        if opened.plan is None:
+            refusal = opened.refusal or Refusal("refused", "The order was refused.")
+            self._move(OrderStatus.REJECTED)
+            self._answer = self._answer or PlaceAnswer(refusal=refusal)
+            return False
+        plan = self._plan = opened.plan
+        self._lines = {line.line_no: process_of(self._order_no, line, self._show) for line in plan.lines}
+        self._locked_at, self._expires_at = plan.locked_at, plan.hold_expires_at
+        self.status = plan.status
+        self._show()
+        if self.status is not OrderStatus.PENDING:
+            self._answer = self._answer or PlaceAnswer(facts={"order_no": self._order_no, "status": str(self.status)})
+        if self.status in AT_REST:
+            await self._finish_releases()
+            return False
+        return True
+
+    async def _lock(self) -> bool:
+        """Hold stock and seats, all or nothing. The refusal is answered before anything is undone at a supplier."""
+        plan = self._required_plan()
+        if plan.in_review and not await self._reviewed(plan):
+            return False
+        refusal = await self._hold_stock(plan) or await self._hold_at_suppliers(plan)
+        if refusal is not None:
+            await self._refuse(refusal)
+        elif self._wish is not None and self._wish.kind == "cancel":
+            await self._cancel(self._wish.reason, self._wish.actor, expired=False)
+        else:
+            await self._record_lock(plan)
+            return True
+        await self._undo_at_suppliers()
+        return False
+
+    async def _reviewed(self, plan: OrderPlan) -> bool:
+        """Parked: wait for an operator, or the buyer's cancel, until the review's deadline."""
+        self._answer = self._answer or PlaceAnswer(
+            facts={"order_no": self._order_no, "status": "pending", "in_review": True}
+        )
+        await durably(IssuanceActivities.open_exception, review_case(self._order_no, workflow.now()))
+        self._show()
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._review is not None or self._wish is not None,
+                timeout=timedelta(seconds=plan.review_s),
+                timeout_summary="risk review expires",
+            )
+        decision, wish = self._review, self._wish
+        if decision is None and wish is None:
+            decision = self._review = ReviewDecision(False, "nobody reviewed it in time", "system")
+        message = review_outcome(self._order_no, workflow.now(), decision, wish.actor if wish else "system")
+        await durably(IssuanceActivities.resolve_exception, message)
+        if decision is None:
+            assert wish is not None
+            await self._cancel(wish.reason, wish.actor, expired=False)
+            return False
+        if not decision.approve:
+            await self._refuse(Refusal.of(ReviewDenied(decision.reason)), actor=decision.actor)
+            return False
+        approval = ApproveOrder(self._order_no, workflow.now(), decision.reason, decision.actor)
+        await durably(OrderActivities.approve_order, approval)
+        return True
+
+    async def _hold_stock(self, plan: OrderPlan) -> Refusal | None:
+        if all(line.stock_policy == "none" for line in plan.lines):
+            return None
+        now = workflow.now()
+        message = HoldStock(self._order_no, now, now + timedelta(seconds=plan.lock_s))
+        return await durably(OrderActivities.hold_stock, message)
+
+    async def _hold_at_suppliers(self, plan: OrderPlan) -> Refusal | None:
+        needing = [self._lines[line.line_no] for line in plan.lines if line.offers and line.offers[0].lock]
+        if not needing:
+            return None
+        self._locks = SupplierLocks(self._order_no, hold_minutes=-(-plan.lock_s // 60))
+        return await self._locks.lock(needing)
+
+    async def _record_lock(self, plan: OrderPlan) -> None:
+        now = workflow.now()
+        expires_at = now + timedelta(seconds=plan.lock_s)
+        held = self._locks.held if self._locks else []
+        if self._locks and self._locks.expires_at:
+            expires_at = min(expires_at, self._locks.expires_at)
+        message = RecordLock(self._order_no, now, expires_at, tuple(held))
+        answer = await durably(OrderActivities.record_lock, message)
+        if answer.ahead:
+            raise _RowsAhead
+        self._locked_at, self._expires_at = now, expires_at
+        self._move(OrderStatus.LOCKED)
+        self._answer = self._answer or answer
+
+    async def _refuse(self, refusal: Refusal, *, actor: str = "system") -> None:
+        """Answer the no; what suppliers may hold is given back afterwards."""
+        message = RefuseOrder(self._order_no, workflow.now(), refusal, actor)
+        answer = await durably(OrderActivities.refuse_order, message)
+        if answer.ahead:
+            raise _RowsAhead
+        self._move(OrderStatus.REJECTED)
+        self._answer = self._answer or answer
+
+    # --- waiting for the buyer ---------------------------------------------------------------------------------
+
+    async def _wait_for_confirmation(self) -> bool:
+        """Until confirmed, cancelled or expired, whichever comes first. True: issuing has begun."""
+        while self.status is OrderStatus.LOCKED:
+            await self._wait_for_wish_or_expiry()
+            async with self._mutex:
+                await self._heed_wish_or_expiry()
+        if self.status is OrderStatus.CANCELED:
+            await self._undo_at_suppliers()
+            return False
+        return True
+
+    async def _wait_for_wish_or_expiry(self) -> None:
+        """Until the buyer wants something, the hold has run out, or its end has been moved."""
+        expires_at = self._expires_at
+        assert expires_at is not None
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._wish is not None or self._expires_at != expires_at,
+                timeout=max(expires_at - workflow.now(), timedelta()),
+                timeout_summary="the hold expires",
+            )
+
+    async def _heed_wish_or_expiry(self) -> None:
+        wish = self._wish
+        if wish is not None and wish.kind == "confirm":
+            await self._confirm(wish.actor)
+        elif wish is not None:
+            await self._cancel(wish.reason, wish.actor, expired=False)
+        elif self._expires_at is not None and self._expires_at <= workflow.now():
+            await self._cancel("expired", "system", expired=True)
+
+    async def _cancel(self, reason: str, actor: str, *, expired: bool) -> None:
+        """Give everything of ours back in one transaction; suppliers are asked to afterwards."""
+        message = CancelOrder(self._order_no, workflow.now(), reason, expired, actor)
+        if not await durably(OrderActivities.cancel_order, message):
+            raise _RowsAhead
+        self._move(OrderStatus.CANCELED)
+        refusal = Refusal("canceled", "The order was canceled while it waited.")
+        self._answer = self._answer or PlaceAnswer(refusal=refusal)
+
+    async def _undo_at_suppliers(self) -> None:
+        """Give back what suppliers may hold, side by side, until that is certain."""
+        self._undoing = True
+        self._show()
+        if self._locks is not None:
+            await self._locks.undo()
+        else:
+            held = [line.attempt for line in self._lines.values() if line.attempt and line.attempt.reserved]
+            await asyncio.gather(*(Release.of(each, reason="not_confirmed", sure=True).run() for each in held))
+        self._undoing = False
+        self._show()
+
+    async def _finish_releases(self) -> None:
+        """At rest, and an earlier host of this order was still giving back what suppliers held."""
+        await asyncio.gather(*(line.finish_releases() for line in self._lines.values()))
+
+    async def _confirm(self, actor: str) -> None:
+        """On account: the credit line pays, and what will be sent to suppliers is stored in the same transaction."""
+        attempts = [line.attempt or line.take_offer(line.offers_after()[0]) for line in self._lines.values()]
+        intents = tuple(attempt.intent() for attempt in attempts)
+        message = ConfirmOrder(self._order_no, workflow.now(), actor, intents)
+        confirmation = await durably(OrderActivities.confirm_order, message)
+        if confirmation.ahead:
+            raise _RowsAhead
+        for line_no, line in self._lines.items():
+            line.status = OrderStatus.REFUNDED if line_no in confirmation.gone else OrderStatus.ISSUING
+        self._gone = [self._lines[line_no] for line_no in confirmation.gone]
+        self._move(status_of(line.status for line in self._lines.values()))
+
+    # --- issuing -----------------------------------------------------------------------------------------------
+
+    async def _issue(self) -> None:
+        """Every line to a definite end, side by side; then, where it was agreed, all or nothing."""
+        holds = [line.attempt for line in self._gone if line.attempt and line.attempt.reserved]
+        releases = [asyncio.create_task(Release.of(each, reason="stock_gone", sure=True).run()) for each in holds]
+        lines = list(self._lines.values())
+        await asyncio.gather(*(line.run() for line in lines if line.status is OrderStatus.ISSUING))
+        going_back = [line for line in lines if line.status is OrderStatus.REFUNDING]
+        if self._required_plan().all_or_nothing and any(line.status is OrderStatus.REFUNDED for line in lines):
+            going_back += [line for line in lines if line.status is OrderStatus.ISSUED]
+        await asyncio.gather(*(line.take_back("all_or_nothing") for line in going_back))
+        self._move(status_of(line.status for line in lines))
+        await asyncio.gather(*(line.settled() for line in lines), *releases)
+
+    # --- small parts -------------------------------------------------------------------------------------------
+
+    def _move(self, status: OrderStatus) -> None:
+        self.status = status
+        for line in self._lines.values():
+            if status in (OrderStatus.LOCKED, OrderStatus.CANCELED, OrderStatus.REJECTED):
+                line.status = status
+        self._show()
+
+    def _show(self) -> None:
+        """Keep the workflow's page in the Temporal UI up to date."""
+        workflow.set_current_details(
+            render_page(
+                self._order_no, self.status, list(self._lines.values()), self._expires_at, undoing=self._undoing
+            )
+        )
+
+    def _required_plan(self) -> OrderPlan:
+        assert self._plan is not None, "the order is open"
+        return self._plan
