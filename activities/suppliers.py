@@ -198,7 +198,8 @@ class SupplierActivities:
                 at=datetime.now(UTC),
             )
             failed = answer.kind in supplier_calls.FAILED_ANSWERS
-            if failed or breaker.probes():
+            # An open breaker is closed by work that succeeds, not by the cancellation of what failed being answered.
+            if failed or (breaker.probes() and operation in ("reserve", "issue")):
                 await self._tell_breaker(cx, booking.supplier_id, breaker, failed=failed)
             return await self._without_credentials(cx, booking, answer)
 

@@ -65,6 +65,12 @@ class Supplier:
         answer = await self.simulator.post(f"/control/{self.id}/next", json=forced)
         assert answer.is_success, answer.text
 
+    async def fails(self, always: bool) -> None:
+        """While it fails, every call is answered by 500 and changes nothing."""
+        rates = {"error_before": 1.0} if always else {}
+        answer = await self.simulator.put(f"/control/{self.id}/faults", json={"rates": rates})
+        assert answer.is_success, answer.text
+
     async def behave(self, **params: Any) -> None:
         """How its faults look; see `FaultParams`."""
         answer = await self.simulator.put(f"/control/{self.id}/faults", json={"params": params})
@@ -166,6 +172,7 @@ class Traders:
         kind: str = "ticket",
         status: str = "on_shelf",
         event_at: datetime | None = None,
+        at_supplier: str = "ng-open-pass",
         **product: Any,
     ) -> Ticket:
         """Of own quota where `stock` is given, by `policy`; `lock`: held at the supplier before it is paid."""
@@ -189,7 +196,7 @@ class Traders:
             supplier, cost = offered if isinstance(offered, tuple) else (offered, COST_MINOR)
             await self._insert("offers", {
                 "id": f"off-{number}-{rank}", "sku_id": ticket.sku_id, "supplier_id": supplier.id,
-                "supplier_product_id": "ng-open-pass", "option_id": "DEFAULT", "unit_id": "adult",
+                "supplier_product_id": at_supplier, "option_id": "DEFAULT", "unit_id": "adult",
                 "cost_minor": cost, "currency": "CNY", "rank": rank, "lock_at_supplier": lock,
             })  # fmt: skip
         if stock is not None:

@@ -131,7 +131,8 @@ async def test_a_hold_is_not_extended_where_its_supplier_will_not(platform: Plat
 async def parked(platform: Platform) -> AsyncIterator[tuple[Caller, int]]:
     """An order above the ceiling of a risk rule, waiting for an operator."""
     await platform.rows(
-        "INSERT INTO risk_rules (id, kind, subject, threshold, outcome) VALUES ('big', 'amount', 'order', 500000, 'review')"
+        "INSERT INTO risk_rules (id, kind, subject, threshold, outcome) "
+        "VALUES ('big', 'amount', 'order', 500000, 'review')"
     )
     caller, ticket = await platform.a_distributor(), await platform.a_ticket(stock=1, price_minor=600_000)
     answer = await platform.place(caller, ticket)

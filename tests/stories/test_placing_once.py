@@ -111,9 +111,8 @@ async def test_the_detail_tells_what_happened_and_what_may_be_done(platform: Pla
     await platform.confirm(caller, order_no)
     detail = await platform.settled(order_no)
     assert detail["allowed_actions"] == []
-    assert [event["to_state"] for event in detail["timeline"] if event["axis"] == "status" and not event["line_no"]] == [
-        "pending", "locked", "issuing", "issued",
-    ]  # fmt: skip
+    steps = [event for event in detail["timeline"] if event["axis"] == "status" and not event["line_no"]]
+    assert [step["to_state"] for step in steps] == ["pending", "locked", "issuing", "issued"]
 
 
 async def test_lists_go_on_where_they_stopped_and_show_each_order_once(platform: Platform) -> None:

@@ -171,7 +171,8 @@ async def test_one_refused_line_gives_back_the_seats_of_the_others(platform: Pla
 @pytest.mark.parametrize("subject", ["buyer", "device", "address"])
 async def test_who_is_on_the_deny_list_is_denied(platform: Platform, caller: Caller, subject: str) -> None:
     await platform.rows("INSERT INTO risk_denials VALUES (%s, 'eve', 'chargebacks', now())", subject)
-    answer = await platform.place(caller, await platform.a_ticket(stock=1), **{f"{subject}_ref": "eve"})
+    who: dict[str, Any] = {f"{subject}_ref": "eve"}
+    answer = await platform.place(caller, await platform.a_ticket(stock=1), **who)
     await refused(answer, "risk_denied")
 
 

@@ -1,0 +1,141 @@
+"""The kinds of fault that one call can meet, each applied once to one call of one order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.interference import Call
+from tests.platform import Platform
+from tests.traders import Supplier, Ticket
+
+LATE_S = 0.3
+"""How far past its time-out a hanging call stays silent, in seconds."""
+
+
+class Broken(Exception):
+    """What a call that meets a fault raises: nothing that the platform knows."""
+
+
+@dataclass(slots=True)
+class World:
+    """What a run may change behind the platform's back."""
+
+    platform: Platform
+    tickets: list[Ticket]
+    suppliers: list[Supplier]
+    distributor_id: str
+
+
+@dataclass(slots=True)
+class Fault:
+    """`kind` strikes the `nth` call of that name. `reached` says whether it did."""
+
+    name: str
+    nth: int
+    kind: str
+    reached: bool = field(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.name} #{self.nth}"
+
+    def strikes(self, call: Call) -> bool:
+        """Once, at the call it is meant for."""
+        if self.reached or (call.name, call.nth) != (self.name, self.nth):
+            return False
+        self.reached = True
+        return True
+
+
+Effect = Callable[[Call, World], Awaitable[Any]]
+
+
+async def error_before(call: Call, world: World) -> Any:
+    """It fails, and nothing was done."""
+    raise Broken("before the effect")
+
+
+async def error_after(call: Call, world: World) -> Any:
+    """It fails, and everything was done."""
+    await call.proceed()
+    raise Broken("after the effect")
+
+
+async def hang(call: Call, world: World) -> Any:
+    """Nothing is done, and nothing is heard until long after the time-out."""
+    await asyncio.sleep(call.timeout_s + LATE_S)
+    raise Broken("hung")
+
+
+async def late(call: Call, world: World) -> Any:
+    """It is done, and its answer comes after the time-out."""
+    answer = await call.proceed()
+    await asyncio.sleep(call.timeout_s + LATE_S)
+    return answer
+
+
+async def duplicate(call: Call, world: World) -> Any:
+    """It is done twice."""
+    await call.proceed()
+    return await call.proceed()
+
+
+async def contradiction(call: Call, world: World) -> Any:
+    """A supplier says the opposite afterwards; or our answer is lost and the world has changed before the retry."""
+    if not call.name.endswith("_supplier"):
+        await call.proceed()
+        # Before the hold the order has no claim to a unit: without one, or without an offer, it is rightly refused.
+        await change_the_world(world, stock=call.name != "open_order")
+        raise Broken("lost, and the world has changed")
+    booking = call.message.booking
+    supplier = next(each for each in world.suppliers if each.id == booking.supplier_id)
+    rows = await world.platform.rows(
+        "SELECT reference FROM bookings WHERE order_no = %s AND line_no = %s AND attempt = %s",
+        booking.order_no, booking.line_no, booking.attempt,
+    )  # fmt: skip
+    reference = rows[0]["reference"]
+    if call.name == "issue_at_supplier":
+        await supplier.next("confirm", "contradict", reference=reference)
+        return await call.proceed()
+    if call.name == "query_supplier":
+        await supplier.next("query", "forget", reference=reference)
+        return await call.proceed()
+    answer = await call.proceed()
+    if call.name == "reserve_at_supplier":
+        await supplier.octo("POST", f"/bookings/{reference}/cancel", {})
+    elif call.name == "cancel_at_supplier":
+        await supplier.says(world.platform.api, reference, "PENDING")
+    return answer
+
+
+async def change_the_world(world: World, *, stock: bool) -> None:
+    """Dearer, off the shelf, withdrawn by its supplier; not a unit nor a fen of credit is left."""
+    rows = world.platform.rows
+    for ticket in world.tickets:
+        sku = ticket.sku_id
+        await rows("UPDATE prices SET amount_minor = amount_minor + 1 WHERE sku_id = %s", sku)
+        await rows("UPDATE products SET status = 'off_shelf' WHERE id = %s", ticket.product_id)
+        if not stock:
+            continue
+        await rows("UPDATE offers SET active = false WHERE sku_id = %s", sku)
+        await rows(
+            "WITH gone AS (UPDATE stock SET on_hand = held WHERE sku_id = %s AND on_hand > held "
+            "              RETURNING old.on_hand - new.on_hand AS n) "
+            "INSERT INTO stock_movements (key, sku_id, kind, quantity, reason, at) "
+            "SELECT 'lost/' || gen_random_uuid(), %s, 'adjusted', -n, 'fire', now() FROM gone",
+            sku,
+            sku,
+        )
+    await rows("UPDATE credit_lines SET limit_minor = 0 WHERE distributor_id = %s", world.distributor_id)
+
+
+KINDS: dict[str, Effect] = {
+    "error_before": error_before,
+    "error_after": error_after,
+    "hang": hang,
+    "duplicate": duplicate,
+    "late": late,
+    "contradiction": contradiction,
+}

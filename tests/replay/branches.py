@@ -1,0 +1,148 @@
+"""The branches of every workflow, each walked once on a real platform: what histories are recorded of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from activities.catalog_messages import CatalogSync
+from tests.platform import Platform
+from tests.stories import test_negotiation
+from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
+from workflows.orders import order_workflow_id
+from workflows.resolutions import resolution_workflow_id
+
+Branch = Callable[[Platform], Awaitable[str]]
+"""Walks one way and answers the id of the workflow that went it."""
+
+
+async def _order(platform: Platform, *tickets: Any, **body: Any) -> int:
+    """Placed, confirmed, and at rest."""
+    caller = await platform.a_distributor()
+    order_no = await platform.placed(caller, *tickets, **body)
+    await platform.confirm(caller, order_no, wait_s=0.5)
+    await platform.settled(order_no)
+    return order_no
+
+
+async def issued(platform: Platform) -> str:
+    return order_workflow_id(await _order(platform, await platform.a_ticket(stock=1)))
+
+
+async def issued_with_lock(platform: Platform) -> str:
+    return order_workflow_id(await _order(platform, await platform.a_ticket(lock=True), await platform.a_ticket()))
+
+
+async def partly_issued(platform: Platform) -> str:
+    bad = await platform.a_supplier()
+    await bad.next("confirm", "reject")
+    return order_workflow_id(await _order(platform, await platform.a_ticket(), await platform.a_ticket(bad)))
+
+
+async def all_or_nothing(platform: Platform) -> str:
+    bad = await platform.a_supplier()
+    await bad.next("confirm", "reject")
+    tickets = [await platform.a_ticket(), await platform.a_ticket(bad)]
+    return order_workflow_id(await _order(platform, *tickets, all_or_nothing=True))
+
+
+async def issued_elsewhere(platform: Platform) -> str:
+    bad, good = await platform.a_supplier(), await platform.a_supplier()
+    await bad.next("confirm", "reject")
+    return order_workflow_id(await _order(platform, await platform.a_ticket(bad, good)))
+
+
+async def negotiated(platform: Platform) -> str:
+    supplier = await platform.a_supplier(calls_back=False)
+    await supplier.next("confirm", "error_after")
+    return order_workflow_id(await _order(platform, await platform.a_ticket(supplier)))
+
+
+async def sent_again(platform: Platform) -> str:
+    supplier = await platform.a_supplier(calls_back=False)
+    await supplier.next("reserve", "error_before")
+    return order_workflow_id(await _order(platform, await platform.a_ticket(supplier)))
+
+
+async def given_up(platform: Platform) -> str:
+    _, order_no, case_id = await test_negotiation.escalated(platform)
+    await platform.decide(case_id, "give_up")
+    await platform.settled(order_no)
+    return order_workflow_id(order_no)
+
+
+async def canceled(platform: Platform) -> str:
+    caller = await platform.a_distributor()
+    order_no = await platform.placed(caller, await platform.a_ticket(lock=True))
+    await platform.cancel(caller, order_no)
+    await platform.settled(order_no)
+    return order_workflow_id(order_no)
+
+
+async def expired(platform: Platform) -> str:
+    caller = await platform.a_distributor()
+    order_no = await platform.placed(caller, await platform.a_ticket(stock=1, lock=True))
+    await platform.act(caller, order_no, "extend", {"by_s": 1200})
+    await platform.fast_forward(order_no, 1300)
+    await platform.settled(order_no)
+    return order_workflow_id(order_no)
+
+
+async def _last_order(platform: Platform) -> int:
+    (row,) = await platform.rows("SELECT max(order_no) AS n FROM orders")
+    await platform.settled(int(row["n"]))
+    return int(row["n"])
+
+
+async def refused(platform: Platform) -> str:
+    await platform.place_patiently(await platform.a_distributor(), await platform.a_ticket(stock=0))
+    return order_workflow_id(await _last_order(platform))
+
+
+async def lock_unknown(platform: Platform) -> str:
+    supplier = await platform.a_supplier()
+    await supplier.next("reserve", "error_after")
+    await platform.place_patiently(await platform.a_distributor(), await platform.a_ticket(supplier, lock=True))
+    return order_workflow_id(await _last_order(platform))
+
+
+async def reviewed(platform: Platform) -> str:
+    await platform.rows(
+        "INSERT INTO risk_rules (id, kind, subject, threshold, outcome) VALUES ('big', 'amount', 'order', 1, 'review')"
+    )
+    caller = await platform.a_distributor()
+    placed = await platform.place_patiently(caller, await platform.a_ticket(stock=1))
+    await platform.rows("DELETE FROM risk_rules")
+    order_no = int(placed.json()["order_no"])
+    await platform.act(platform.operator, order_no, "review", {"decision": "approve", "reason": "known buyer"})
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    return order_workflow_id(order_no)
+
+
+async def taken_back(platform: Platform) -> str:
+    supplier = await platform.a_supplier()
+    await supplier.behave(contradict_ms=50)
+    await supplier.next("confirm", "contradict")
+    order_no = await _order(platform, await platform.a_ticket(supplier))
+    case = await platform.until_case(order_no, "contradiction")
+    await platform.decide(case["id"], "give_up")
+    await platform.resolved(case["id"])
+    return resolution_workflow_id(case["id"])
+
+
+async def catalogue_synced(platform: Platform) -> str:
+    supplier = await platform.a_supplier()
+    await platform.env.client.execute_workflow(
+        CatalogSyncWorkflow.run,
+        CatalogSync(supplier.id),
+        id=catalog_workflow_id(supplier.id),
+        task_queue=CATALOG_TASK_QUEUE,
+    )
+    return catalog_workflow_id(supplier.id)
+
+
+BRANCHES: tuple[Branch, ...] = (
+    issued, issued_with_lock, partly_issued, all_or_nothing, issued_elsewhere, negotiated, sent_again, given_up,
+    canceled, expired, refused, lock_unknown, reviewed, taken_back, catalogue_synced,
+)  # fmt: skip
