@@ -130,9 +130,14 @@ class Placing:
         return problem(scope, refused.code, refused.detail, facts=refused.facts, headers=headers)
 
     def _accepted(self, order_no: int) -> Response:
-        location = f"/v1/orders/{order_no:019d}"
-        view = AcceptedView(order_no=order_no, status="accepted", location=location)
-        return Answer(202, view, {"Location": location, "Retry-After": "1"}).response()
+        return accepted(order_no).response()
+
+
+def accepted(order_no: int) -> Answer:
+    """The order's number is given; what becomes of it is told at its address."""
+    location = f"/v1/orders/{order_no:019d}"
+    view = AcceptedView(order_no=order_no, status="accepted", location=location)
+    return Answer(202, view, {"Location": location, "Retry-After": "1"})
 
 
 def _title(body: OrderInput) -> str:

@@ -13,13 +13,13 @@ from api.errors import problems
 from api.idempotency import Answer, IdempotencyKeyDep, KeeperDep, hash_of
 from api.order_actions import OrderActions, OrderNotFound
 from api.order_inputs import CancelInput, ExtendInput, OrderInput, ReviewInput
-from api.order_placing import Placing
-from api.order_views import OrderSummaryView, OrderView, PlacedView, PlanView, StandingView
+from api.order_placing import Placing, accepted
+from api.order_views import AcceptedView, OrderSummaryView, OrderView, PlacedView, PlanView, StandingView
 from api.pages import Page, PagingDep
 from api.views import Id, Instant
 from domain.access import Action, Principal
 from domain.orders import OrderStatus
-from storage import order_reading
+from storage import order_claims, order_reading
 from storage.order_reading import OrderFilter
 from workflows.orders import Cancel, Confirm, Extend, OrderWorkflow
 
@@ -100,12 +100,21 @@ async def list_orders(
 
 
 @router.get(
-    "/v1/orders/{order_no}", response_model=OrderView, responses=problems(401, 403, 404), summary="Read an order"
+    "/v1/orders/{order_no}",
+    response_model=OrderView,
+    responses={
+        202: {"model": AcceptedView, "description": "Accepted, and not placed yet: poll again"},
+        **problems(401, 403, 404),
+    },
+    summary="Read an order",
 )
 async def read_order(order_no: OrderNumber, caller: Reader, database: DatabaseDep, settings: SettingsDep) -> Response:
     """Everything about it in one read: axes, lines with snapshots and tickets, money, timeline, what you may do."""
     async with database.reading() as connection:
-        row = await order_reading.read_detail(connection, _number(order_no), distributor_id=caller.distributor_id)
+        number = _number(order_no)
+        row = await order_reading.read_detail(connection, number, distributor_id=caller.distributor_id)
+        if row is None and await order_claims.is_accepted(connection, number, distributor_id=caller.distributor_id):
+            return accepted(number).response()
     if row is None:
         raise OrderNotFound(order_no)
     view = OrderView.full(row, operator=caller.distributor_id is None, ui_url=settings.temporal_ui_url)

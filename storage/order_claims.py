@@ -135,6 +135,16 @@ class Unanswered:
     distributor_id: str
 
 
+async def is_accepted(cx: Connection, order_no: int, *, distributor_id: str | None) -> bool:
+    """Whether the number was given to this distributor (or to any, for None): its order will follow, or be refused."""
+    cursor = await cx.execute(
+        "SELECT 1 FROM order_claims WHERE order_no = %(order)s "
+        "AND (%(distributor)s::text IS NULL OR distributor_id = %(distributor)s)",
+        {"order": order_no, "distributor": distributor_id},
+    )
+    return await cursor.fetchone() is not None
+
+
 async def unanswered(cx: Connection, *, after: int, limit: int) -> list[Unanswered]:
     """Claims that nobody waits for any more and that have no answer, in id order: to be sent again."""
     cursor = await cx.execute(
