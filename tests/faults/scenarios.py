@@ -37,7 +37,8 @@ class Scenario:
 
 
 _ISSUED = frozenset({"issued"})
-_NO_SEAT = frozenset({"rejected"})
+_NO_SEAT = frozenset({"rejected", "refunded"})
+"""Where a seat is held first: the supplier may not have held it, or have taken it back by the time it was paid."""
 
 SCENARIOS = {
     each.name: each
