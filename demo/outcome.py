@@ -161,14 +161,27 @@ async def _count_purchase(outcome: Outcome, purchase: Purchase, caller: Caller) 
     if purchase.placed is not None and not purchase.placed.ok:
         outcome.outcomes["refused"] += 1
         outcome.refusals[purchase.placed.code] += 1
+    acted = purchase.acted is not None and purchase.acted.ok
     for order_no in purchase.order_nos:
         reply = await caller.get(f"/v1/orders/{order_no}")
         if not reply.ok:
             outcome.troubles.append(f"order {order_no} was answered with success and is not found")
             continue
         _count_order(outcome, reply.body)
-    if purchase.acted is not None and not purchase.acted.ok:
+        acted = acted or _has_acted(purchase, reply.body)
+    if purchase.acted is not None and not acted:
         outcome.troubles.append(f"order {wish.number}: {wish.manner} answered {purchase.acted.code}")
+
+
+def _has_acted(purchase: Purchase, order: Mapping[str, Any]) -> bool:
+    """Whether what was asked had happened when its repetition was refused: confirmed, its answer lost, refunded since.
+
+    Only after an unknown answer: without one, a refusal is what the buyer was told first.
+    """
+    acted = purchase.acted
+    if acted is None or not acted.unknowns or acted.code != "order_state_conflict":
+        return False
+    return order["status"] == "canceled" if purchase.wish.manner == "cancels" else order["confirmed_at"] is not None
 
 
 def _count_order(outcome: Outcome, order: Mapping[str, Any]) -> None:
