@@ -40,8 +40,9 @@ async def order(world: World, variant: Variant) -> str:
     path = f"/v1/orders/{order_no}/confirm?wait_s={CONFIRM_WAIT_S}"
     for _ in range(30):
         reply = await world.api.post(path, None, secrets.token_hex(16))
-        if reply.status != 409:  # a placing that was answered by its repetition may be known before its workflow is
+        if reply.status not in (202, 409):
             break
+        # still issuing; or placed by a repetition, whose answer may be here before its workflow is that far
         await asyncio.sleep(0.1)
     if reply.status != 200 or reply.json()["status"] != "issued":
         raise NotAsExpected("confirming", reply)

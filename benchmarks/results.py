@@ -71,8 +71,8 @@ def show(results: Sequence[Result], console: Console) -> None:
     console.print(table)
 
 
-def write(results: Sequence[Result], took_s: float) -> Path:
-    """The JSON file, replaced as a whole."""
+def write(results: Sequence[Result], failed: Sequence[str], took_s: float) -> Path:
+    """The JSON file, replaced as a whole. `failed`: benchmarks that came to no end."""
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -81,6 +81,7 @@ def write(results: Sequence[Result], took_s: float) -> Path:
         "took_s": round(took_s, 1),
         "goals_met": sum(result.met is True for result in results),
         "goals_missed": sum(result.met is False for result in results),
+        "failed": list(failed),
         "results": [result.plain() for result in results],
     }
     FILE.parent.mkdir(exist_ok=True)
