@@ -31,12 +31,17 @@ class OrderProcess(OrderStory):
         """Whether the rows have not been read yet: nothing can be judged before."""
         return self._plan is None and self._answer is None
 
+    @property
+    def _locking(self) -> bool:
+        """Whether the lock is being recorded: its rows may be there, and its caller know it, before we do."""
+        return self.status is OrderStatus.PENDING and self._plan is not None and not self._waits_for_review
+
     async def _opened(self) -> None:
         await workflow.wait_condition(lambda: not self._opening)
 
     def may_confirm(self) -> None:
         """Raises the DomainError that says why confirming is not possible now."""
-        if self._opening:
+        if self._opening or self._locking:
             return
         if self._wish is not None and self._wish.kind == "cancel" and self.status is OrderStatus.LOCKED:
             raise NotInState("confirm", OrderStatus.CANCELED, ("locked", "issuing", "issued"))
@@ -44,7 +49,7 @@ class OrderProcess(OrderStory):
 
     async def confirm(self, actor: str, wait_s: float) -> OrderStanding:
         """Begin issuing, unless it has begun, and wait up to `wait_s` for the outcome."""
-        await self._opened()
+        await workflow.wait_condition(lambda: not (self._opening or self._locking))
         self.may_confirm()
         if judge_confirm(self.status) and self._wish is None:
             self._wish = Wish("confirm", actor)

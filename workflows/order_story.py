@@ -64,6 +64,7 @@ class OrderStory:
         self._locked_at: datetime | None = None
         self._expires_at: datetime | None = None
         self._gone: list[LineIssuance] = []
+        self._waits_for_review = False
         self._undoing = False
         self._standing_aside = False
         self._mutex = asyncio.Lock()
@@ -132,6 +133,7 @@ class OrderStory:
             facts={"order_no": self._order_no, "status": "pending", "in_review": True}
         )
         await durably(IssuanceActivities.open_exception, review_case(self._order_no, workflow.now()))
+        self._waits_for_review = True
         self._show()
         with suppress(TimeoutError):
             await workflow.wait_condition(
@@ -139,6 +141,7 @@ class OrderStory:
                 timeout=timedelta(seconds=plan.review_s),
                 timeout_summary="risk review expires",
             )
+        self._waits_for_review = False
         decision, wish = self._review, self._wish
         if decision is None and wish is None:
             decision = self._review = ReviewDecision(False, "nobody reviewed it in time", "system")

@@ -65,3 +65,6 @@ ASK_CEILING_S = 3600.0
 
 SHORTEST_PAUSE_S = 0.2
 """The shortest pause between two questions, in seconds."""
+
+DENIALS_BELIEVED_LOST = 5
+"""After this often *not found* from a supplier that refuses to cancel, what it may keep is booked as lost."""

@@ -14,7 +14,7 @@ from activities.suppliers import SupplierActivities
 from domain.issuance import CancelAnswer, Canceled, Confirmed, Held, NotFound, Pending, Rejected
 from workflows.attempts import Attempt
 from workflows.execution import durably, undo_at_supplier
-from workflows.policies import ASK_CEILING_S, QUERY_TIMEOUT_S, UNDO_ALARM
+from workflows.policies import ASK_CEILING_S, DENIALS_BELIEVED_LOST, QUERY_TIMEOUT_S, UNDO_ALARM
 from workflows.questions import ask
 
 
@@ -57,13 +57,15 @@ class Release:
 
         A mere hold that the supplier will not cancel runs out by itself: it is asked until it has.
         """
-        pause_s = self._window_s
+        pause_s, denials = self._window_s, 0
         while isinstance(await self.cancel(), Rejected):
             seen = await ask(self._booking)
-            if isinstance(seen, Confirmed):
+            # What it will not cancel it has: that it then finds nothing is not believed for ever.
+            denials += isinstance(seen, NotFound)
+            if isinstance(seen, Confirmed) or denials >= DENIALS_BELIEVED_LOST:
                 await self._lose(loss_minor)
                 return
-            if isinstance(seen, Canceled | NotFound | Rejected):
+            if isinstance(seen, Canceled | Rejected):
                 break
             await workflow.sleep(timedelta(seconds=pause_s), summary="the supplier's hold runs out")
             pause_s = min(2 * pause_s, ASK_CEILING_S)

@@ -117,9 +117,7 @@ async def test_no_price_begins_in_the_past(shop: Database) -> None:
             )  # fmt: skip
 
 
-async def test_a_scorecard_counts_answers_and_the_log_has_no_secrets(
-    shop: Database, postgres: PostgresServer
-) -> None:
+async def test_a_scorecard_counts_answers_and_the_log_has_no_secrets(shop: Database, postgres: PostgresServer) -> None:
     terms = {"name": "N", "base_url": "http://n.example", "api_token": "tok-1", "callback_secret": "whsec_1"}
     async with shop.transaction() as cx:
         assert await supplier_contracts.put_supplier(cx, "north", terms, actor="operator/a", now=NOW)

@@ -37,7 +37,5 @@ async def test_an_unasked_no_that_is_true_ends_the_negotiation_at_once(platform:
 
 
 async def _has_been_unknown(platform: Platform, order_no: int) -> bool:
-    rows = await platform.rows(
-        "SELECT 1 FROM bookings WHERE order_no = %s AND negotiating_since IS NOT NULL", order_no
-    )
+    rows = await platform.rows("SELECT 1 FROM bookings WHERE order_no = %s AND negotiating_since IS NOT NULL", order_no)
     return bool(rows)
