@@ -106,9 +106,7 @@ class Supplier(Protocol):
         """Obtain the final thing. `reserved`: a hold under the same reference exists and is only to be confirmed."""
         ...
 
-    async def query(
-        self, reference: str, *, timeout_s: float, unit_references: Sequence[str] = ()
-    ) -> QueryAnswer:
+    async def query(self, reference: str, *, timeout_s: float, unit_references: Sequence[str] = ()) -> QueryAnswer:
         """What the supplier knows under our reference. Changes nothing. `unit_references` put the tickets in order."""
         ...
 

@@ -33,7 +33,8 @@ async def judged(platform: Platform, runs: Sequence[Run], calls: int, what: str)
     )
     owners = {str(each.order_no): str(each) for each in runs}
     told = [f"{violation} <- {owners.get(re.split('[/ ]', violation.subject)[0], '?')}" for violation in violations]
-    assert not wrong and not violations, "\n".join([*wrong, *told])
+    assert not wrong, "\n".join(wrong)
+    assert not violations, "\n".join(told)
 
 
 async def every_single_fault(platform: Platform, name: str) -> None:
