@@ -24,7 +24,7 @@ torment: $(STAMP)  ## The demo's load while every part of the stack is killed an
 	@exec $(BIN)/tessera torment
 
 test: $(STAMP)  ## All tests, against real embedded PostgreSQL and Temporal
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(STAMP)  ## Lint, format, types, import contracts, dead code
 	$(BIN)/ruff check .

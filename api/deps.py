@@ -24,6 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.bodies import BoundedRoute
 from api.keys import Keyring
+from api.sold_out import SoldOut
 from domain.access import Action, NotPermitted, Principal, Unauthenticated
 from settings import Settings
 from storage.database import Database
@@ -45,6 +46,7 @@ class Parts:
     keyring: Keyring
     clock: Callable[[], datetime] = utc_now
     ids: LeasedIds | None = None
+    sold_out: SoldOut = field(default_factory=SoldOut)
     placements: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
 
     def next_order_no(self, buyer: str) -> int:

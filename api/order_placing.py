@@ -18,7 +18,8 @@ from api.order_inputs import OrderInput
 from api.order_views import AcceptedView, PlacedView, PlanView
 from domain.access import Principal
 from domain.errors import DomainError, Refusal, Refused
-from storage import order_claims
+from domain.placing import InsufficientStock, demand_per_sku
+from storage import order_claims, order_stock
 from storage.order_claims import Claim, ClientOrderNoReused
 
 GRACE_S = 1.0
@@ -50,7 +51,8 @@ class Placing:
         return Answer(200, PlanView.of(plan)).response()
 
     async def place(self, body: OrderInput, key: str, body_hash: str, scope: Mapping[str, Any]) -> Response:
-        """Claim, send, answer; or replay the answer of whoever was first."""
+        """Claim, send, answer; or replay the answer of whoever was first. What is sold out starts nothing."""
+        await self._refuse_sold_out(body, key)
         claim = await self._claim(body, key, body_hash)
         if not claim.same_body and claim.by_key:
             raise IdempotencyKeyReused
@@ -61,6 +63,25 @@ class Placing:
         if not claim.mine:
             raise RequestInFlight
         return await self._send(claim.order_no, body, scope)
+
+    async def _refuse_sold_out(self, body: OrderInput, key: str) -> None:
+        """Raises InsufficientStock for a new wish of what was refused a moment ago and is still gone.
+
+        Nothing is claimed or kept: the same key may ask again when there is stock.
+        """
+        wanted = demand_per_sku([(line.sku_id, line.quantity) for line in body.lines])
+        if not self._parts.sold_out.suspects(wanted):
+            return
+        async with self._parts.database.reading() as connection:
+            left = await order_stock.sold_out(connection, wanted)
+            if left and not await order_claims.exists(
+                connection,
+                distributor_id=self._caller.id,
+                idempotency_key=key,
+                client_order_no=body.client_order_no,
+            ):
+                self._parts.sold_out.note(left)
+                raise InsufficientStock(left)
 
     async def _claim(self, body: OrderInput, key: str, body_hash: str) -> Claim:
         patience_s = 2 * self._parts.settings.place_timeout_s + GRACE_S
@@ -101,6 +122,8 @@ class Placing:
         finally:
             self._parts.placements.release()
         if answer.refusal is not None:
+            if answer.refusal.code == InsufficientStock.code:
+                self._parts.sold_out.note(answer.refusal.facts["left"])
             return self._refuse(answer.refusal, scope)
         if "lines" in answer.facts:
             return self._show({"facts": answer.facts}, scope, replayed=False)

@@ -131,7 +131,7 @@ class Mischief:
                 name, {"params": character.params, "rates": {}, "deduplicates": character.deduplicates}
             )
 
-    async def keep_striking(self, *, every_s: float = 1.5) -> None:
+    async def keep_striking(self, *, every_s: float = 0.4) -> None:
         """Force what chance has not brought about yet, one kind per supplier at a time, until every kind was hit."""
         while True:
             await asyncio.sleep(every_s)

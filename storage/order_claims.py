@@ -135,6 +135,11 @@ class Unanswered:
     distributor_id: str
 
 
+async def exists(cx: Connection, *, distributor_id: str, idempotency_key: str, client_order_no: str | None) -> bool:
+    """Whether this wish has been claimed before, by its key or by its number."""
+    return await _first(cx, distributor_id, idempotency_key, client_order_no) is not None
+
+
 async def is_accepted(cx: Connection, order_no: int, *, distributor_id: str | None) -> bool:
     """Whether the number was given to this distributor (or to any, for None): its order will follow, or be refused."""
     cursor = await cx.execute(

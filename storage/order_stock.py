@@ -79,6 +79,21 @@ async def shortage(cx: Connection, wanted: Mapping[str, int]) -> dict[str, int]:
     return {sku: available.get(sku, 0) for sku, quantity in wanted.items() if available.get(sku, 0) < quantity}
 
 
+async def sold_out(cx: Connection, wanted: Mapping[str, int]) -> dict[str, int]:
+    """What is left of each variant whose own quota can't meet its demand now; suppliers' allotments are not ours."""
+    cursor = await cx.execute(
+        """
+        SELECT s.id, coalesce(k.on_hand - k.held, 0) AS available
+        FROM unnest(%s::text[], %s::bigint[]) AS d (sku_id, quantity)
+             JOIN skus s ON s.id = d.sku_id AND s.stock_policy <> 'none'
+             LEFT JOIN stock k ON k.sku_id = s.id AND k.warehouse_id = %s
+        WHERE coalesce(k.on_hand - k.held, 0) < d.quantity
+        """,
+        (list(wanted), list(wanted.values()), WAREHOUSE),
+    )
+    return {row["id"]: int(row["available"]) async for row in cursor}
+
+
 async def hold(
     cx: Connection, order_no: int, demands: Sequence[StockDemand], *, expires_at: datetime, at: datetime
 ) -> Mapping[str, int] | None:

@@ -47,6 +47,7 @@ def test_a_success_closes_it_and_a_failure_while_open_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
+@pytest.mark.parametrize(("state", "admits"), [(BreakerState.FORCED_OPEN, False), (BreakerState.FORCED_CLOSED, True)])
 def test_an_operators_word_lasts(state: BreakerState, admits: bool, succeeded: bool) -> None:
     forced = Breaker(state, opened_at=NOW)
     after = forced.after(TERMS, NOW, calls=20, failures=20, succeeded=succeeded)

@@ -125,3 +125,22 @@ async def test_lists_go_on_where_they_stopped_and_show_each_order_once(platform:
         seen += [int(order["order_no"]) for order in page["data"]]
         path = f"/v1/orders?limit=2&cursor={page['next_cursor']}" if page.get("next_cursor") else ""
     assert seen == sorted(placed, reverse=True)
+
+
+async def test_what_is_sold_out_is_refused_again_without_starting_anything(platform: Platform) -> None:
+    buyer = await platform.a_distributor()
+    ticket = await platform.a_ticket(await platform.a_supplier(), stock=1)
+    won = await platform.place(buyer, ticket, key="won")
+    first = await platform.place(buyer, ticket)
+    claims = "SELECT count(*) AS n FROM order_claims WHERE distributor_id = %s"
+    before = (await platform.rows(claims, buyer.id))[0]["n"]
+
+    again = await platform.place(buyer, ticket)
+    replayed = await platform.place(buyer, ticket, key="won")
+
+    assert (won.status_code, first.status_code, again.status_code) == (201, 409, 409)
+    assert again.json()["code"] == "insufficient_stock"
+    assert again.json()["left"] == {ticket.sku_id: 0}
+    assert (await platform.rows(claims, buyer.id))[0]["n"] == before
+    assert replayed.json()["order_no"] == won.json()["order_no"]
+    await platform.confirm(buyer, int(won.json()["order_no"]))
