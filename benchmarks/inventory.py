@@ -14,7 +14,7 @@ from storage import order_stock
 AT_ONCE = 64
 HOLDS = 1500
 WARM_UP = 200
-REFUSALS = 150
+REFUSALS = 2000
 HEALTH_CALLS = 3000
 HOT_GOAL, SOLD_OUT_GOAL = 2.0, 0.5
 
@@ -78,6 +78,7 @@ async def sold_out(world: World) -> list[Result]:
         if reply.status != 200:
             raise NotAsExpected("/livez", reply)
 
+    await refused(0)  # the first refusal is what makes it known as sold out
     ours = await drive(REFUSALS, AT_ONCE, refused)
     yardstick = await drive(HEALTH_CALLS, AT_ONCE, alive)
     return [Result("sold out", "refusals", "per s", ours.per_second, yardstick.per_second, SOLD_OUT_GOAL)]

@@ -17,6 +17,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 Connection = AsyncConnection[DictRow]
 
+_OPTIONS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan -c jit=off"
+"""Hot statements are the same few for ever, and go by keys: to plan them anew at each use buys nothing."""
+
 
 async def _configure(connection: AsyncConnection[Any]) -> None:
     """Statements are prepared from their second use on: the hot path runs the same few for ever."""
@@ -33,7 +36,7 @@ class Database:
             max_size=pool_max,
             open=False,
             timeout=10.0,
-            kwargs={"row_factory": dict_row, "autocommit": True, "options": "-c timezone=UTC"},
+            kwargs={"row_factory": dict_row, "autocommit": True, "options": _OPTIONS},
             configure=_configure,
         )
         self._engine: AsyncEngine = create_async_engine(
