@@ -67,7 +67,6 @@ class OrderPlan:
     status: OrderStatus
     in_review: bool
     currency: str
-    total_minor: int
     all_or_nothing: bool
     lock_s: int
     lock_ceiling_s: int

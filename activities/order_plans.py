@@ -92,7 +92,6 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
         status=OrderStatus(row["status"]),
         in_review=row["in_review"],
         currency=row["currency"],
-        total_minor=row["total_minor"],
         all_or_nothing=row["all_or_nothing"],
         lock_s=lock_s_of(lines, timings),
         lock_ceiling_s=timings.lock_ceiling_s,

@@ -18,6 +18,7 @@ from api.deps import Parts, capability, parts_of, public
 from api.documentation import code_page, codes_page, wants_page
 from api.errors import problem, problems
 from api.views import View
+from storage import database
 
 CHECK_S = 2.0
 
@@ -50,7 +51,7 @@ class CodeView(View):
 async def _has_database(parts: Parts) -> bool:
     try:
         async with asyncio.timeout(CHECK_S), parts.database.reading() as connection:
-            await connection.execute("SELECT 1")
+            await database.answers(connection)
     except (TimeoutError, psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed):
         return False
     return True

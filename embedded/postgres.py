@@ -168,7 +168,7 @@ class PostgresServer:
             if now_s - told_s > 3:
                 report(f"still starting, {now_s - started_s:.0f} s ({reason})")
                 told_s = now_s
-            time.sleep(0.05)
+            time.sleep(0.05)  # a server that is starting tells nobody when it is ready: it is asked
 
     def ensure_roles(self, database: str = DATABASE) -> None:
         """The database and its three roles, with the passwords of secrets.json. Repeatable, at every start."""

@@ -115,5 +115,5 @@ def _gone(process: psutil.Process, timeout_s: float) -> bool:
                 return True
         except psutil.Error:
             return True
-        time.sleep(0.05)
+        time.sleep(0.05)  # another's child can't be waited for, only looked at
     return False

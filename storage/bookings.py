@@ -12,9 +12,6 @@ from psycopg.types.json import Jsonb
 from domain.issuance import IssuedTicket
 from storage.database import Connection
 
-UNDECIDED = ("intended", "held", "issuing")
-"""Booking states in which the supplier may yet hold or issue something for us."""
-
 
 @dataclass(frozen=True, slots=True)
 class Intent:

@@ -26,6 +26,11 @@ async def _configure(connection: AsyncConnection[Any]) -> None:
     connection.prepare_threshold = 2
 
 
+async def answers(cx: Connection) -> None:
+    """Raises where the database does not: the question that readiness asks."""
+    await cx.execute("SELECT 1")
+
+
 class Database:
     """Both ways in, opened with `async with`. `url` is a libpq URL (`postgresql://...`) without a driver name."""
 
