@@ -129,6 +129,7 @@ async def _judge_line(
         availability_id=asked.get("availability_id"),
         starts_at=starts_at,
         visitors=asked.get("visitors"),
+        account=asked.get("account"),
     )
     plan = LinePlan(number, sku_id, row["kind"], asked["quantity"], row["stock_policy"], OrderStatus.PENDING, offers)
     return Admitted(new, plan)

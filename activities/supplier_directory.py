@@ -31,6 +31,6 @@ class Directory:
             row = await supplier_calls.read_contract(cx, supplier_id)
         if row is None:
             raise ApplicationError(f"no supplier {supplier_id}", type="SupplierMissing", non_retryable=True)
-        supplier = PROTOCOLS[row["protocol"]](self._client, row["base_url"], row["api_token"])
+        supplier = PROTOCOLS[row["protocol"]].connect(self._client, row)
         self._known[supplier_id] = (time.monotonic(), supplier)
         return supplier

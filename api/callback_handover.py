@@ -10,13 +10,14 @@ from typing import Any
 import structlog
 
 from activities.order_messages import BookingRef, SupplierReport
-from adapters.suppliers.octo_bodies import BookingBody, judge_booking
+from adapters.suppliers import Told
+from adapters.suppliers.registry import PROTOCOLS
 from api import order_host
 from api.deps import Parts
 from api.resolving import begin_resolution
 from domain.issuance import Canceled, Confirmed, QueryAnswer, Rejected, contradicts, unit_references
 from domain.orders import AT_REST, OrderStatus
-from storage import bookings, order_exceptions, supplier_callbacks
+from storage import bookings, order_exceptions, supplier_callbacks, supplier_calls
 from storage.database import Connection
 from workflows.resolutions import Resolution
 
@@ -51,13 +52,15 @@ async def sweep(parts: Parts) -> int:
 
 async def _hand_over(parts: Parts, supplier_id: str, body: Mapping[str, Any]) -> str:
     """The inbox state that follows."""
-    octo = BookingBody.model_validate(body)
     async with parts.database.transaction() as connection:
-        row = await bookings.by_reference(connection, supplier_id, octo.uuid.lower())
+        contract = await supplier_calls.read_contract(connection, supplier_id)
+        assert contract is not None, "its callback was verified by its contract"
+        read = PROTOCOLS[contract["protocol"]].read_callback
+        row = await bookings.by_reference(connection, supplier_id, read(contract, body, ()).reference)
         if row is None:
             return "unmatched"
-        answer = judge_booking(octo, unit_references(row["order_no"], row["line_no"], row["attempt"], row["quantity"]))
-        answer = await _without_credentials(connection, row, answer)
+        told: Told = read(contract, body, _references(row))
+        answer = None if told.answer is None else await _without_credentials(connection, row, told.answer)
     if not isinstance(answer, Confirmed | Rejected | Canceled):
         return "handed_over"  # nothing definite was said: the schedule of questions goes on
     if OrderStatus(row["order_status"]) in AT_REST:
@@ -137,6 +140,10 @@ async def _compare(parts: Parts, row: Mapping[str, Any], answer: Confirmed | Rej
             reason="confirmed_after_refund",
         )
         await begin_resolution(parts, resolution)
+
+
+def _references(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return unit_references(row["order_no"], row["line_no"], row["attempt"], row["quantity"])
 
 
 def _booking(row: Mapping[str, Any]) -> BookingRef:

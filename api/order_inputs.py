@@ -19,6 +19,18 @@ class ContactInput(Input):
     phone: Annotated[str, Field(pattern=r"^\+?[0-9 ()\-]{5,32}$")] | None = None
 
 
+class AddressInput(Input):
+    """Where the parcels of an order go. Kept in the database only, never in workflow histories."""
+
+    receiver: Name
+    phone: Annotated[str, Field(pattern=r"^\+?[0-9 ()\-]{5,32}$", examples=["+86 21 5555 0100"])]
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", examples=["CN"], description="ISO 3166-1 alpha-2.")]
+    region: Annotated[Name, Field(description="Province or state, as the country names it.", examples=["上海"])]
+    city: Name
+    street: Annotated[str, Field(min_length=1, max_length=500)]
+    postcode: Annotated[str, Field(pattern=r"^[A-Za-z0-9 \-]{2,16}$")] | None = None
+
+
 class LineInput(Input):
     """One variant. `unit_price` is the price that the caller saw; another one in effect is refused with it."""
 
@@ -27,6 +39,9 @@ class LineInput(Input):
     unit_price: MoneyInput
     availability_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="The session, where the product is sold by session."
+    )
+    account: Annotated[str, Field(pattern=r"^[A-Za-z0-9@+._\-]{3,100}$", examples=["13800138000"])] | None = Field(
+        None, description="What is to be topped up, where the product is a top-up: a phone number, an account's name."
     )
     visitors: Annotated[list[Name], Field(max_length=1000)] | None = Field(
         None, description="One name per unit, where tickets are personal."
@@ -43,6 +58,7 @@ class OrderInput(Input):
     device_ref: Id | None = Field(None, description="A stable reference of the buyer's device, for risk rules.")
     address_ref: Id | None = Field(None, description="A stable reference of the buyer's address, for risk rules.")
     contact: ContactInput | None = None
+    ship_to: AddressInput | None = Field(None, description="Required where a line is a physical product.")
     all_or_nothing: Flag = Field(
         False, description="If any line cannot be issued, issued ones are cancelled and all is refunded."
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from fastapi import Path, Request
 from starlette.responses import Response
 
-from adapters.suppliers.callbacks import CallbackRefused, read_octo_callback
+from adapters.suppliers import CallbackUnreadable
+from adapters.suppliers.callbacks import CallbackRefused, verified_body
+from adapters.suppliers.registry import PROTOCOLS
 from api.callback_handover import hand_over
 from api.deps import capability, parts_of, public
 from api.errors import problems
@@ -29,8 +30,9 @@ router = capability("supplier_callbacks", "Suppliers' callbacks")
 async def receive_callback(
     supplier_id: Annotated[str, Path(max_length=64, examples=["northgate"])], request: Request
 ) -> Response:
-    """For suppliers: an OCTO booking, signed by Standard Webhooks with the secret of the contract.
+    """For suppliers: a booking, or what happened to it, as their protocol writes it.
 
+    Signed by Standard Webhooks with the secret of the contract.
     Acknowledged once it is written down; what it says is handed to the order right after, and again until that worked.
     """
     parts, body = parts_of(request), await request.body()
@@ -39,14 +41,15 @@ async def receive_callback(
     if contract is None:
         raise Unauthenticated
     try:
-        reference, _ = read_octo_callback(contract["callback_secret"], body, request.headers)
-    except CallbackRefused as refused:
+        document = verified_body(contract["callback_secret"], body, request.headers)
+        reference = PROTOCOLS[contract["protocol"]].read_callback(contract, document, ()).reference
+    except (CallbackRefused, CallbackUnreadable) as refused:
         raise Unauthenticated from refused
-    message_id, booking = request.headers["webhook-id"][:255], json.loads(body)
+    message_id = request.headers["webhook-id"][:255]
     async with parts.database.transaction() as connection:
         new = await supplier_callbacks.keep(
-            connection, supplier_id, message_id, reference=reference, body=booking, now=parts.clock()
+            connection, supplier_id, message_id, reference=reference, body=document, now=parts.clock()
         )
     if new:
-        await hand_over(parts, supplier_id, message_id, booking)
+        await hand_over(parts, supplier_id, message_id, document)
     return Response(status_code=204)

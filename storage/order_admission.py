@@ -183,15 +183,16 @@ class NewLine:
     availability_id: str | None
     starts_at: datetime | None
     visitors: list[str] | None
+    account: str | None = None
 
 
 _PLACED = """
 placed AS (
     INSERT INTO orders (order_no, distributor_id, client_order_no, buyer_ref, device_ref, address_ref,
-                        host_workflow_id, status, currency, total_minor, all_or_nothing, contact, created_at,
-                        updated_at)
+                        host_workflow_id, status, currency, total_minor, all_or_nothing, contact, ship_to,
+                        created_at, updated_at)
     SELECT %(order_no)s, %(distributor)s, %(client_order_no)s, %(buyer)s, %(device)s, %(address)s, %(host)s,
-           'pending', %(currency)s, %(total)s, %(whole)s, %(contact)s, %(at)s, %(at)s FROM {source}
+           'pending', %(currency)s, %(total)s, %(whole)s, %(contact)s, %(ship_to)s, %(at)s, %(at)s FROM {source}
     RETURNING order_no),
 log AS (
     INSERT INTO order_events (order_no, seq, axis, event, from_state, to_state, actor, at)
@@ -213,13 +214,14 @@ shots AS (
     SELECT DISTINCT ON (id) id, body, %(at)s FROM unnest(%(snapshot_id)s::text[], %(snapshot)s::jsonb[]) AS s (id, body)
     ORDER BY id ON CONFLICT (id) DO NOTHING)
 INSERT INTO order_lines (order_no, line_no, status, sku_id, product_id, kind, title, quantity, unit_price_minor,
-                         total_minor, snapshot_id, availability_id, starts_at, visitors)
+                         total_minor, snapshot_id, availability_id, starts_at, visitors, account)
 SELECT placed.order_no, line_no, 'pending', sku_id, product_id, kind, title, quantity, price, price * quantity,
-       snapshot_id, availability_id, starts_at, visitors
+       snapshot_id, availability_id, starts_at, visitors, account
 FROM placed, unnest(%(line_no)s::int[], %(sku_id)s::text[], %(product_id)s::text[], %(kind)s::text[], %(title)s::text[],
             %(quantity)s::int[], %(unit_price_minor)s::bigint[], %(snapshot_id)s::text[],
-            %(availability_id)s::text[], %(starts_at)s::timestamptz[], %(visitors)s::jsonb[])
-     AS l (line_no, sku_id, product_id, kind, title, quantity, price, snapshot_id, availability_id, starts_at, visitors)
+            %(availability_id)s::text[], %(starts_at)s::timestamptz[], %(visitors)s::jsonb[], %(account)s::text[])
+     AS l (line_no, sku_id, product_id, kind, title, quantity, price, snapshot_id, availability_id, starts_at, visitors,
+           account)
 RETURNING line_no
 """
 
@@ -236,7 +238,7 @@ async def insert_order(
         name: [getattr(line, name) for line in lines]
         for name in (
             "line_no", "sku_id", "product_id", "kind", "title", "quantity", "unit_price_minor", "snapshot_id",
-            "availability_id", "starts_at",
+            "availability_id", "starts_at", "account",
         )
     }  # fmt: skip
     columns["snapshot"] = [Jsonb(line.snapshot) for line in lines]
@@ -266,6 +268,7 @@ def _order_values(wish: Wish, total_minor: int, host_workflow_id: str, at: datet
         "total": total_minor,
         "whole": bool(request.get("all_or_nothing")),
         "contact": Jsonb(request["contact"]) if request.get("contact") else None,
+        "ship_to": Jsonb(request["ship_to"]) if request.get("ship_to") else None,
         "actor": f"distributor/{wish.distributor_id}",
         "at": at,
     }

@@ -95,6 +95,7 @@ class OrderRow(SQLModel, table=True):
     refusal: dict[str, Any] | None = document(default=None, nullable=True)
     cancel_reason: str | None = None
     contact: dict[str, Any] | None = document(default=None, nullable=True)
+    ship_to: dict[str, Any] | None = document(default=None, nullable=True)
     created_at: datetime = at()
     locked_at: datetime | None = at(default=None, nullable=True)
     hold_expires_at: datetime | None = at(default=None, nullable=True)
@@ -138,6 +139,7 @@ class OrderLineRow(SQLModel, table=True):
     availability_id: str | None = None
     starts_at: datetime | None = at(default=None, nullable=True)
     visitors: list[Any] | None = document(default=None, nullable=True)
+    account: str | None = None
     failure: dict[str, Any] | None = document(default=None, nullable=True)
     locked_at: datetime | None = at(default=None, nullable=True)
     issued_at: datetime | None = at(default=None, nullable=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 from domain.issuance import DeadlinePolicy
 from domain.suppliers import BreakerState
 from storage.columns import at, big, document, one_of
+
+EMPTY = {"server_default": text("'{}'")}
 
 
 class SupplierRow(SQLModel, table=True):
@@ -26,6 +28,7 @@ class SupplierRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     name: str
     protocol: str = "octo"
+    protocol_settings: dict[str, Any] = document(default_factory=dict, sa_column_kwargs=EMPTY)
     base_url: str
     api_token: str
     callback_secret: str

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.issuance import Answer, CancelAnswer, QueryAnswer
+from domain.units import TrackedEvent
 
 
 class NotSent(Exception):
@@ -26,10 +27,34 @@ class NotSent(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class ShipTo:
+    """Where a parcel goes: country as ISO 3166-1 alpha-2, region as the country names it."""
+
+    receiver: str
+    phone: str
+    country: str
+    region: str
+    city: str
+    street: str
+    postcode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """What is in a parcel: one variant, how many pieces, and the weight of one in grams (None: not known)."""
+
+    sku_id: str
+    title: str
+    quantity: int
+    weight_g: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class BookingRequest:
     """What one line asks of a supplier. `reference` is ours, stable over all retries, and stored before the first send.
 
     `unit_references` has one reference per unit, in order. Personal data is only what the supplier requires.
+    `account`: what is to be topped up; `ship_to`, `ship_from` (a warehouse's id) and `goods`: of a parcel.
     """
 
     reference: str
@@ -43,6 +68,26 @@ class BookingRequest:
     hold_minutes: int | None = None
     contact_name: str | None = None
     contact_email: str | None = None
+    account: str | None = None
+    ship_to: ShipTo | None = None
+    ship_from: str | None = None
+    goods: tuple[Goods, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a callback says about the booking under `reference` (ours, lower case): an answer, what happened, or both.
+
+    `tracked`: what happened to the thing on its way since, oldest first.
+    """
+
+    reference: str
+    answer: QueryAnswer | None = None
+    tracked: tuple[TrackedEvent, ...] = ()
+
+
+class CallbackUnreadable(Exception):
+    """The body of a callback is not what this protocol sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +172,22 @@ class Supplier(Protocol):
     ) -> list[SupplierSession]:
         """Bookable sessions between two local dates (ISO 8601, inclusive)."""
         ...
+
+
+class Tracker(Protocol):
+    """A supplier that also tells what happens to the thing after it was issued: a carrier."""
+
+    async def track(self, reference: str, *, timeout_s: float) -> Tracked:
+        """Everything that happened so far under our reference, oldest first. Changes nothing. Raises only NotSent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """The answer of a tracking question; `known`: False where nothing can be concluded (time-out, 5xx)."""
+
+    events: tuple[TrackedEvent, ...] = ()
+    known: bool = True
 
 
 class SupplierUnreadable(Exception):

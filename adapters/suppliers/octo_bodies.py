@@ -7,11 +7,19 @@ is about another uuid, or that says CONFIRMED without its tickets, is evidence o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from adapters.suppliers import SupplierOption, SupplierProduct, SupplierSession, SupplierUnit, SupplierUnreadable
+from adapters.suppliers import (
+    CallbackUnreadable,
+    SupplierOption,
+    SupplierProduct,
+    SupplierSession,
+    SupplierUnit,
+    SupplierUnreadable,
+    Told,
+)
 from domain.issuance import Canceled, Confirmed, Held, IssuedTicket, Pending, QueryAnswer, Rejected, Unknown
 
 ISSUED = frozenset({"CONFIRMED", "REDEEMED"})
@@ -149,6 +157,15 @@ def judge_booking(booking: BookingBody, unit_references: Sequence[str] = ()) -> 
     if booking.status in ENDED:
         return Canceled()
     return Unknown(f"status {booking.status[:40]!r} is not one of OCTO's")
+
+
+def read_told(body: Mapping[str, object], unit_references: Sequence[str] = ()) -> Told:
+    """What a callback with a booking tells. Raises CallbackUnreadable."""
+    try:
+        booking = BookingBody.model_validate(body)
+    except ValidationError as unreadable:
+        raise CallbackUnreadable("the body is not a booking") from unreadable
+    return Told(booking.uuid.lower(), judge_booking(booking, unit_references))
 
 
 def supplier_reference(booking: BookingBody) -> str:

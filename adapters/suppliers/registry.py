@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 
-from adapters.suppliers import Supplier
+from adapters.suppliers import Supplier, Told
 from adapters.suppliers.octo import OctoSupplier
+from adapters.suppliers.octo_bodies import read_told
 
-# (client, base URL, token) -> supplier
-PROTOCOLS: dict[str, Callable[[httpx2.AsyncClient, str, str], Supplier]] = {
-    "octo": OctoSupplier,
+Contract = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenProtocol:
+    """`contract` is the supplier's row. `connect`: (client, contract) -> supplier. `read_callback`: (contract, JSON
+    body, our unit references) -> what it tells; raises CallbackUnreadable."""
+
+    connect: Callable[[httpx2.AsyncClient, Contract], Supplier]
+    read_callback: Callable[[Contract, Mapping[str, Any], Sequence[str]], Told]
+
+
+PROTOCOLS: dict[str, SpokenProtocol] = {
+    "octo": SpokenProtocol(
+        lambda client, contract: OctoSupplier(client, contract["base_url"], contract["api_token"]),
+        lambda _, body, references: read_told(body, references),
+    ),
 }

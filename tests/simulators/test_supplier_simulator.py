@@ -19,7 +19,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from adapters.suppliers.callbacks import CallbackRefused, read_octo_callback
+from adapters.suppliers.callbacks import CallbackRefused, verified_body
+from adapters.suppliers.octo_bodies import read_told
 from domain.issuance import Confirmed, Rejected
 from simulators.supplier.faults import draw
 from simulators.supplier.serving import serving
@@ -100,7 +101,7 @@ class Receiver:
                 await asyncio.sleep(0.02)
 
     def answers(self) -> list[object]:
-        return [read_octo_callback(SECRET, body, headers)[1] for body, headers in self.taken]
+        return [read_told(verified_body(SECRET, body, headers)).answer for body, headers in self.taken]
 
 
 @asynccontextmanager
@@ -281,11 +282,11 @@ async def test_a_late_confirmation_is_called_back_signed(desk: Desk) -> None:
         assert (await desk.confirm(uuid)).json()["status"] == "PENDING"
         await receiver.wait_for(1)
         body, headers = receiver.taken[0]
-        reference, answer = read_octo_callback(SECRET, body, headers)
-        assert reference == uuid
-        assert isinstance(answer, Confirmed)
+        told = read_told(verified_body(SECRET, body, headers))
+        assert told.reference == uuid
+        assert isinstance(told.answer, Confirmed)
         with pytest.raises(CallbackRefused):
-            read_octo_callback("whsec_b3RoZXI=", body, headers)
+            verified_body("whsec_b3RoZXI=", body, headers)
 
 
 async def test_a_receiver_that_is_down_is_called_again_with_the_same_message(desk: Desk) -> None:
