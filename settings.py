@@ -47,8 +47,15 @@ class Settings(BaseSettings):
     pepper: SecretStr = Field(SecretStr("development-pepper"), description="Keys the HMAC of API keys' secrets.")
     cursor_secret: SecretStr = Field(SecretStr("development-cursor"), description="Signs list cursors.")
 
+    @property
+    def kind_places(self) -> tuple[str, ...]:
+        """Where the kinds of other packages are."""
+        return tuple(place.strip() for place in self.kinds.split(",") if place.strip())
+
     log_format: Literal["json", "pretty"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    kinds: str = Field("", description="Kinds of other packages, `package.module:Class` with commas between them.")
 
     lock_s: int = Field(900, ge=1, description="How long a locked order is held.")
     lock_ceiling_s: int = Field(3600, ge=1, description="How far a hold may be extended, from when it was locked.")

@@ -37,6 +37,7 @@ from api.deps import Parts, check_declared, utc_now
 from api.envelope import Envelope
 from api.keys import Keyring
 from api.upkeep import keep_up
+from domain.categories import CATEGORIES
 from settings import Settings
 from storage.database import Database
 from storage.ids import LeasedIds
@@ -95,6 +96,7 @@ def create_app(
     routers: tuple[APIRouter, ...] = ROUTERS,
 ) -> FastAPI:
     """The application on these pieces. Raises UndeclaredRoute when a route says nothing of its permission."""
+    CATEGORIES.load(settings.kind_places)
     app = Api(
         title=documentation.TITLE,
         version="1.0",

@@ -9,7 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from activities.order_messages import OrderStanding, PlannedOrder
+from api.catalog_views import PreviewView
+from api.unit_views import UnitView, units_of
 from api.views import Instant, MoneyView, OrderNo, View
+from domain.categories import LineTerms
 from domain.orders import OrderStatus, allowed_actions
 
 
@@ -149,7 +152,7 @@ class BookingView(View):
 
 
 class OrderLineView(View):
-    """A line with what was bought (the snapshot), where it stands, and its tickets."""
+    """A line with what was bought (the snapshot), what its buyer will get (the preview), where it stands, its units."""
 
     line_no: int
     status: OrderStatus
@@ -168,7 +171,10 @@ class OrderLineView(View):
     negotiating_since: Instant | None
     asked: int
     failure: dict[str, Any] | None
+    account: str | None
     snapshot: dict[str, Any]
+    preview: PreviewView
+    units: list[UnitView]
     tickets: list[TicketView]
     bookings: list[BookingView] | None = Field(description="For operators; null for others.")
 
@@ -202,6 +208,7 @@ class OrderView(OrderSummaryView):
 
     buyer_ref: str | None
     contact: dict[str, Any] | None
+    ship_to: dict[str, Any] | None
     all_or_nothing: bool
     refusal: dict[str, Any] | None
     cancel_reason: str | None
@@ -243,7 +250,7 @@ class OrderView(OrderSummaryView):
 
 
 _PLAIN = (
-    "buyer_ref", "contact", "all_or_nothing", "refusal", "cancel_reason", "locked_at", "hold_expires_at",
+    "buyer_ref", "contact", "ship_to", "all_or_nothing", "refusal", "cancel_reason", "locked_at", "hold_expires_at",
     "price_guaranteed_until", "confirmed_at", "issued_at", "canceled_at",
 )  # fmt: skip
 
@@ -266,7 +273,7 @@ def _line(line: Mapping[str, Any], row: Mapping[str, Any], currency: str, operat
     negotiating = latest is not None and latest["negotiating_since"] is not None and latest["decided_at"] is None
     plain = (
         "line_no", "status", "sku_id", "product_id", "kind", "title", "quantity", "availability_id", "starts_at",
-        "failure", "snapshot",
+        "account", "failure", "snapshot",
     )  # fmt: skip
     amounts: dict[str, Any] = {
         name: MoneyView(amount_minor=line[f"{name}_minor"], currency=currency)
@@ -278,6 +285,8 @@ def _line(line: Mapping[str, Any], row: Mapping[str, Any], currency: str, operat
         negotiating=negotiating,
         negotiating_since=latest["negotiating_since"] if latest and negotiating else None,
         asked=latest["asked"] if latest else 0,
+        preview=PreviewView.of(line["kind"], LineTerms(*row["terms"][str(number)])),
+        units=units_of(row, number, operator=operator),
         tickets=[
             TicketView(**{name: ticket[name] for name in TicketView.model_fields})
             for ticket in row["tickets"] or []
