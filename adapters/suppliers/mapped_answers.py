@@ -113,6 +113,8 @@ def judge(
 def _fits(meaning: Meaning, document: Any, http_status: int) -> bool:
     if http_status not in meaning.http if meaning.http else not 200 <= http_status < 300:
         return False
+    if any(at(document, pointer) is not None for pointer in meaning.absent):
+        return False
     return all(text_at(document, pointer) in values for pointer, values in meaning.when.items())
 
 

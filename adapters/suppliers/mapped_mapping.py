@@ -100,7 +100,7 @@ class Digest(_Part):
     """A digest over the parameters, sorted by name and joined as `name=value&...`, empty ones left out.
 
     The secret is `api_token`. `secret_suffix` stands between the parameters and the secret where that is digested too,
-    as `&key=`: `md5`, which old gateways ask for, cannot do without. The digest goes into the parameter or header `name`.
+    as `&key=`: `md5`, which old gateways ask for, cannot do without. The digest goes into a parameter or header.
     """
 
     kind: Literal["hmac-sha256", "md5"]
@@ -121,13 +121,16 @@ Signature = Annotated[Unsigned | Bearer | Digest, Field(discriminator="kind")]
 
 class Meaning(_Part):
     """What an answer means whose HTTP status is one of `http` (none given: any 2xx) and that has, at each pointer of
-    `when`, one of the values. Numbers and truth values are compared as JSON writes them.
+    `when`, one of the values, and at each of `absent` nothing. Numbers and truth values are compared as JSON has them.
+
+    `absent` keeps an answer that contradicts itself from being believed: a refusal that also shows a finished order.
 
     `echoes`: it counts only where the answer repeats our reference; to be turned off only for answers that carry none.
     """
 
     means: Means
     when: dict[Pointer, Annotated[list[Text], Field(min_length=1, max_length=100)]] = Field({}, max_length=10)
+    absent: list[Pointer] = Field([], max_length=10)
     http: list[HttpStatus] = Field([], max_length=50)
     echoes: bool = True
 
