@@ -13,12 +13,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from simulators.common.callbacks import Callbacks
+from simulators.common.connection import Severable
+from simulators.common.control import Unfit, refuse
 from simulators.supplier.book import Book
-from simulators.supplier.callbacks import Callbacks
-from simulators.supplier.connection import Severable
-from simulators.supplier.control import Control, Unfit, refuse
+from simulators.supplier.control import SupplierControl
 from simulators.supplier.desk import Desk
-from simulators.supplier.houses import Suppliers
+from simulators.supplier.houses import open_house
 from simulators.supplier.octo import Octo
 from simulators.supplier.seats import Seats
 
@@ -30,10 +31,10 @@ async def health(request: Request) -> Response:
 def create_app(data_dir: Path) -> ASGIApp:
     """All suppliers under `/{supplier}/octo`, the control API under `/control`, `/health`; state is in `data_dir`."""
     book = Book(data_dir)
-    suppliers = Suppliers(book)
+    suppliers = open_house(book)
     desk = Desk(book, Seats())
     callbacks = Callbacks(httpx2.AsyncClient(trust_env=False))
-    octo = Octo(suppliers, desk, book, callbacks)
+    octo = Octo(suppliers, desk, callbacks)
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
@@ -43,7 +44,7 @@ def create_app(data_dir: Path) -> ASGIApp:
         await callbacks.close()
         book.close()
 
-    control = Control(suppliers, desk, book)
+    control = SupplierControl(suppliers, desk)
     octo_route = Route("/{supplier}/octo/{path:path}", octo.answer, methods=["GET", "POST"])
     # OCTO first: it is the hot path, and no supplier may be called `control`.
     routes = [octo_route, Route("/health", health), *control.routes()]

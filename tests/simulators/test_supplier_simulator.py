@@ -22,7 +22,7 @@ import pytest
 from adapters.suppliers.callbacks import CallbackRefused, verified_body
 from adapters.suppliers.octo_bodies import read_told
 from domain.issuance import Confirmed, Rejected
-from simulators.supplier.faults import draw
+from simulators.common.faults import draw
 from simulators.supplier.serving import serving
 
 ROOT = Path(__file__).parents[2]
