@@ -16,12 +16,14 @@ from starlette.types import ASGIApp
 from simulators.common.callbacks import Callbacks
 from simulators.common.connection import Severable
 from simulators.common.control import Unfit, refuse
+from simulators.common.results import Messenger
 from simulators.supplier.book import Book
 from simulators.supplier.control import SupplierControl
 from simulators.supplier.desk import Desk
 from simulators.supplier.houses import open_house
 from simulators.supplier.octo import Octo
 from simulators.supplier.seats import Seats
+from simulators.supplier.views import booking_view
 
 
 async def health(request: Request) -> Response:
@@ -34,12 +36,18 @@ def create_app(data_dir: Path) -> ASGIApp:
     suppliers = open_house(book)
     desk = Desk(book, Seats())
     callbacks = Callbacks(httpx2.AsyncClient(trust_env=False))
-    octo = Octo(suppliers, desk, callbacks)
+    messenger = Messenger(
+        suppliers,
+        desk,
+        callbacks,
+        lambda supplier, booking, status: booking_view(desk, supplier, booking, True, status),
+    )
+    octo = Octo(suppliers, desk, messenger)
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
         for booking in book.due():
-            octo.schedule(booking)
+            messenger.schedule(booking)
         yield
         await callbacks.close()
         book.close()

@@ -62,7 +62,7 @@ async def test_a_mapped_supplier_is_created_read_and_changed(api: AsyncClient, a
         ),
         pytest.param(
             MAPPING | {"issue": MAPPING["issue"] | {"parameters": {"no": "{reference}", "x": "\x00"}}},
-            "/protocol_settings/issue/parameters",
+            "/protocol_settings/issue/parameters/x",
             id="what the database could not store",
         ),
     ],
