@@ -472,9 +472,7 @@ DOCUMENTS = st.recursive(
 NEARLY = st.builds(
     lambda code, data: {"code": code, "data": data},
     SCALARS,
-    st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("status", "trade_no", "order_id", "voucher", "wait"), SCALARS)
-    ),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("status", "trade_no", "order_id", "voucher", "wait"), SCALARS)),
 )
 MAPPING = SupplierMapping.model_validate(a_mapping())
 
