@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 
+from adapters.carriers import parcel_bodies
+from adapters.carriers.parcel_http import ParcelCarrier
 from adapters.suppliers import Supplier, Told
 from adapters.suppliers.octo import OctoSupplier
 from adapters.suppliers.octo_bodies import read_told
@@ -28,5 +30,9 @@ PROTOCOLS: dict[str, SpokenProtocol] = {
     "octo": SpokenProtocol(
         lambda client, contract: OctoSupplier(client, contract["base_url"], contract["api_token"]),
         lambda _, body, references: read_told(body, references),
+    ),
+    "parcel": SpokenProtocol(
+        lambda client, contract: ParcelCarrier(client, contract["base_url"], contract["api_token"]),
+        lambda _, body, references: parcel_bodies.read_told(body, references),
     ),
 }
