@@ -9,6 +9,8 @@ from typing import Any
 import httpx2
 from pydantic import BaseModel
 
+from adapters.carriers import parcel_bodies
+from adapters.carriers.parcel_http import ParcelCarrier
 from adapters.suppliers import Supplier, Told
 from adapters.suppliers.mapped import MappedSupplier
 from adapters.suppliers.mapped import read_callback as read_mapped_callback
@@ -36,4 +38,8 @@ PROTOCOLS: dict[str, SpokenProtocol] = {
         lambda _, body, references: read_told(body, references),
     ),
     "mapped": SpokenProtocol(MappedSupplier.of, read_mapped_callback, SupplierMapping),
+    "parcel": SpokenProtocol(
+        lambda client, contract: ParcelCarrier(client, contract["base_url"], contract["api_token"]),
+        lambda _, body, references: parcel_bodies.read_told(body, references),
+    ),
 }

@@ -37,8 +37,8 @@ class CallbackTarget(BaseModel):
 class Callbacks:
     """Sends bookings to whoever asked for them. One message keeps its id over its retries."""
 
-    def __init__(self, client: httpx2.AsyncClient) -> None:
-        self._client = client
+    def __init__(self) -> None:
+        self._client = httpx2.AsyncClient(trust_env=False)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def send_once(self, target: CallbackTarget, booking: dict[str, Any]) -> bool:

@@ -42,6 +42,6 @@ def opened(name: str, like: str) -> SupplierSettings:
     return SupplierSettings(name=name, like=like, title=title, token=f"{name}-token", deduplicates=house.deduplicates)
 
 
-def open_house(tally: Tally) -> Suppliers:
+def open_houses(tally: Tally) -> Suppliers:
     """All suppliers by name; the houses are open from the start."""
     return Parties(tally, SupplierSettings, (opened(name, name) for name in HOUSES), POSSIBLE)

@@ -66,6 +66,6 @@ def opened(name: str, like: str) -> OperatorSettings:
     return OperatorSettings(name=name, like=like, title=title, token=f"{name}-token", deduplicates=house.deduplicates)
 
 
-def open_house(tally: Tally) -> Operators:
+def open_houses(tally: Tally) -> Operators:
     """All operators by name; the houses are open from the start."""
     return Parties(tally, OperatorSettings, (opened(name, name) for name in HOUSES), POSSIBLE)
