@@ -9,12 +9,14 @@ from starlette.types import ASGIApp
 
 from simulators.common.app import simulator_app
 from simulators.common.callbacks import Callbacks
+from simulators.common.results import Messenger
 from simulators.supplier.book import Book
 from simulators.supplier.control import SupplierControl
 from simulators.supplier.desk import Desk
 from simulators.supplier.houses import open_houses
 from simulators.supplier.octo import Octo
 from simulators.supplier.seats import Seats
+from simulators.supplier.views import booking_view
 
 
 def create_app(data_dir: Path) -> ASGIApp:
@@ -23,6 +25,12 @@ def create_app(data_dir: Path) -> ASGIApp:
     suppliers = open_houses(book)
     desk = Desk(book, Seats())
     callbacks = Callbacks()
-    octo = Octo(suppliers, desk, callbacks)
+    messenger = Messenger(
+        suppliers,
+        desk,
+        callbacks,
+        lambda supplier, booking, status: booking_view(desk, supplier, booking, True, status),
+    )
+    octo = Octo(suppliers, desk, messenger)
     route = Route("/{supplier}/octo/{path:path}", octo.answer, methods=["GET", "POST"])
-    return simulator_app(book, callbacks, SupplierControl(suppliers, desk), route, octo.schedule)
+    return simulator_app(book, callbacks, SupplierControl(suppliers, desk), route, messenger.schedule)

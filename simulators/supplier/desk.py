@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from simulators.common.book import Clerk, latest, shown
 from simulators.common.faults import Strike
+from simulators.common.results import Outcome, decide
 from simulators.supplier.book import Book, BookedUnit, Booking
 from simulators.supplier.catalogue import find_session
 from simulators.supplier.faults import Kind
@@ -62,25 +63,6 @@ class ExtendBody(BaseModel):
     expirationMinutes: int | None = Field(None, ge=1, le=1_440)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A callback that the supplier owes; `status` says otherwise than the book where the supplier contradicts."""
-
-    booking: Booking
-    delay_ms: int = 0
-    status: str | None = None
-    before_reply: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was done, the status to answer with where it is not the book's, and the callbacks that follow."""
-
-    booking: Booking
-    shown_status: str | None = None
-    notices: tuple[Notice, ...] = ()
-
-
 def _unknown_uuid(reference: str) -> Refusal:
     return Refusal("INVALID_BOOKING_UUID", "The uuid was already used, missing or invalid", uuid=reference)
 
@@ -94,7 +76,7 @@ class Desk(Clerk[Booking]):
         for booking in book.live():
             self._seats.note(booking)
 
-    def reserve(self, supplier: SupplierSettings, body: ReserveBody, strike: Strike[Kind]) -> Outcome:
+    def reserve(self, supplier: SupplierSettings, body: ReserveBody, strike: Strike[Kind]) -> Outcome[Booking]:
         """A hold. The uuid is the idempotency key, for suppliers that heed it."""
         now = self.clock()
         reference = str(body.uuid or uuid4())
@@ -119,7 +101,9 @@ class Desk(Clerk[Booking]):
         self.write(booking)
         return Outcome(booking)
 
-    def confirm(self, supplier: SupplierSettings, reference: str, body: ConfirmBody, strike: Strike[Kind]) -> Outcome:
+    def confirm(
+        self, supplier: SupplierSettings, reference: str, body: ConfirmBody, strike: Strike[Kind]
+    ) -> Outcome[Booking]:
         """Issue a hold. A repeat is harmless, or a second booking where the supplier does not deduplicate."""
         now = self.clock()
         known = self.settled(supplier.name, reference, now)
@@ -135,12 +119,13 @@ class Desk(Clerk[Booking]):
                 return Outcome(standing)
         held.contact = held.contact | body.contact
         held.order_no = body.resellerReference or held.order_no
-        outcome = self._decide(supplier, held, strike, now)
+        held.expires_at = None
+        outcome = decide(held, supplier, strike, now)
         _may_forget(supplier, held, strike, now)
         self.write(held)
         return outcome
 
-    def cancel(self, supplier: SupplierSettings, reference: str, body: CancelBody) -> Outcome:
+    def cancel(self, supplier: SupplierSettings, reference: str, body: CancelBody) -> Outcome[Booking]:
         """Give a booking back, up to its start. A repeat is harmless; of several it takes the one that reads show."""
         now = self.clock()
         booking = shown(self.settled(supplier.name, reference, now))
@@ -156,7 +141,7 @@ class Desk(Clerk[Booking]):
         self.write(booking)
         return Outcome(booking)
 
-    def extend(self, supplier: SupplierSettings, reference: str, body: ExtendBody) -> Outcome:
+    def extend(self, supplier: SupplierSettings, reference: str, body: ExtendBody) -> Outcome[Booking]:
         now = self.clock()
         known = self.settled(supplier.name, reference, now)
         held = latest(known, "ON_HOLD")
@@ -228,33 +213,6 @@ class Desk(Clerk[Booking]):
             raise Refusal("UNPROCESSABLE_ENTITY", "Sales for this session have ended")
         if self.vacancies(supplier, product.id, option.id, session.id) < len(body.unitItems):
             raise Refusal("UNPROCESSABLE_ENTITY", "Sold out")
-
-    def _decide(self, supplier: SupplierSettings, held: Booking, strike: Strike[Kind], now: float) -> Outcome:
-        """What becomes of a hold that is confirmed: the booking's new status, what is said of it, and to whom."""
-        params, calls_back = supplier.faults.params, supplier.callback is not None
-        held.expires_at = None
-        if strike.takes("confirm_late"):
-            held.due_at = now + params.confirm_late_ms / 1_000
-            held.due_status = "REJECTED" if strike.takes("reject") else "CONFIRMED"
-            held.become("PENDING", now)
-            # The second call comes a moment after the one that every late confirmation makes.
-            twice = calls_back and strike.takes("callback_twice")
-            return Outcome(held, notices=(Notice(held, params.confirm_late_ms + 50),) if twice else ())
-        if strike.takes("reject"):
-            held.become("REJECTED", now)
-            return Outcome(held)
-        held.become("CONFIRMED", now)
-        if params.contradict_way == "rejected_then_confirmed" and strike.takes("contradict"):
-            later = (Notice(held, params.contradict_ms),) if calls_back else ()
-            return Outcome(held, "REJECTED", later)
-        notices: list[Notice] = []
-        if calls_back and strike.takes("callback_early"):
-            notices.append(Notice(held, before_reply=True))
-        if calls_back and strike.takes("callback_twice"):
-            notices += [Notice(held), Notice(held)]
-        if calls_back and strike.takes("contradict"):
-            notices.append(Notice(held, params.contradict_ms, "REJECTED"))
-        return Outcome(held, notices=tuple(notices))
 
     def write(self, entry: Booking) -> None:
         super().write(entry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from simulators.common.answering import as_json, bounded_body, with_faults
-from simulators.common.callbacks import Callbacks
 from simulators.common.faults import Strike
+from simulators.common.results import Messenger, Outcome
 from simulators.supplier import views
 from simulators.supplier.book import Booking
 from simulators.supplier.catalogue import DAYS_ON_SALE, Option, Product, find_session, sessions
-from simulators.supplier.desk import CancelBody, ConfirmBody, Desk, ExtendBody, Notice, Outcome, Refusal, ReserveBody
+from simulators.supplier.desk import CancelBody, ConfirmBody, Desk, ExtendBody, Refusal, ReserveBody
 from simulators.supplier.faults import Kind, Operation
 from simulators.supplier.houses import Suppliers, SupplierSettings
 
@@ -86,10 +85,10 @@ def _route(method: str, path: str) -> tuple[Operation, str] | None:
 class Octo:
     """The standard's endpoints of every supplier."""
 
-    def __init__(self, suppliers: Suppliers, desk: Desk, callbacks: Callbacks) -> None:
+    def __init__(self, suppliers: Suppliers, desk: Desk, messenger: Messenger[Booking, SupplierSettings]) -> None:
         self._suppliers = suppliers
         self._desk = desk
-        self._callbacks = callbacks
+        self._messenger = messenger
         self._handlers: dict[Operation, Callable[[Call], Any]] = {
             "supplier": lambda call: views.supplier_view(call.supplier, call.endpoint),
             "capabilities": lambda call: views.capabilities_view(),
@@ -99,7 +98,7 @@ class Octo:
             "query": lambda call: self._view(call, self._desk.find(call.supplier, call.reference, call.strike)),
             "list": self._list,
         }
-        self._changes: dict[Operation, Callable[[Call], Outcome]] = {
+        self._changes: dict[Operation, Callable[[Call], Outcome[Booking]]] = {
             "reserve": lambda call: desk.reserve(call.supplier, call.read(ReserveBody), call.strike),
             "confirm": lambda call: desk.confirm(call.supplier, call.reference, call.read(ConfirmBody), call.strike),
             "cancel": lambda call: desk.cancel(call.supplier, call.reference, call.read(CancelBody)),
@@ -130,11 +129,6 @@ class Octo:
         response.headers["Octo-Capabilities"] = PRICING if priced else ""
         return response
 
-    def schedule(self, booking: Booking) -> None:
-        """Call back a late result when it is due."""
-        if booking.due_at is not None:
-            self._callbacks.run(self._complete(booking.supplier, booking.id, booking.due_at))
-
     async def _work(self, call: Call) -> Response:
         try:
             return await self._done(call)
@@ -146,14 +140,8 @@ class Octo:
         if change is None:
             return as_json(self._handlers[call.operation](call))
         outcome = change(call)
-        if call.operation == "confirm":
-            self.schedule(outcome.booking)
-        for notice in outcome.notices:
-            if notice.before_reply:
-                await self._notify_first(call.supplier, notice)
-            else:
-                self._callbacks.run(self._notify(call.supplier.name, notice))
-        return as_json(self._view(call, outcome.booking, outcome.shown_status))
+        await self._messenger.follow(call.supplier, outcome)
+        return as_json(self._view(call, outcome.entry, outcome.shown_status))
 
     def _view(self, call: Call, booking: Booking, status: str | None = None) -> views.Json:
         return views.booking_view(self._desk, call.supplier, booking, call.priced, status)
@@ -192,26 +180,6 @@ class Octo:
             view = views.availability_view(self._desk, call.supplier, product, option, session, call.priced)
             by_day.setdefault(session.starts_at.date(), []).append(view)
         return [views.calendar_view(day, of_day) for day, of_day in by_day.items()]
-
-    async def _complete(self, supplier_name: str, booking_id: str, due_at: float) -> None:
-        await asyncio.sleep(max(0.0, due_at - self._desk.clock()))
-        supplier = self._suppliers.find(supplier_name)
-        booking = self._desk.complete(booking_id)
-        if booking is not None and supplier is not None and supplier.callback is not None:
-            self._callbacks.send_later(supplier.callback, views.booking_view(self._desk, supplier, booking, True))
-
-    async def _notify_first(self, supplier: SupplierSettings, notice: Notice) -> None:
-        if supplier.callback is not None:
-            view = views.booking_view(self._desk, supplier, notice.booking, True, notice.status)
-            await self._callbacks.send_once(supplier.callback, view)
-
-    async def _notify(self, supplier_name: str, notice: Notice) -> None:
-        await asyncio.sleep(notice.delay_ms / 1_000)
-        # Read again: a reset or a cancel may have come between.
-        booking, supplier = self._desk.current(notice.booking.id), self._suppliers.find(supplier_name)
-        if booking is not None and supplier is not None and supplier.callback is not None:
-            view = views.booking_view(self._desk, supplier, booking, True, notice.status)
-            self._callbacks.send_later(supplier.callback, view)
 
 
 def _error(status: int, code: str, message: str, **fields: str) -> Response:
