@@ -23,7 +23,8 @@ Happening = Literal["shipped", "delivered", "lost", "found", "corrected"]
 class TrackedEvent:
     """One thing that happened to a unit on its way, as its carrier tells it. `detail` is for people: place, reason.
 
-    `corrected`: the waybill was wrong, `tracking_no` is the right one; a higher `version` wins over a lower one.
+    `corrected`: the carrier had told a wrong number; `tracking_no` is the right one. The highest `version` holds,
+    in whatever order corrections arrive; the number of the first answer is version 1.
     """
 
     happening: Happening
