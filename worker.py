@@ -25,6 +25,7 @@ from activities.issuance import IssuanceActivities
 from activities.order_plans import OrderTimings
 from activities.orders import OrderActivities
 from activities.payloads import DATA_CONVERTER
+from activities.promotions import PromotionActivities
 from activities.supplier_directory import Directory
 from activities.suppliers import SupplierActivities
 from settings import Settings
@@ -94,11 +95,13 @@ class Workers:
         timings = OrderTimings(settings.lock_s, settings.lock_ceiling_s, settings.review_s)
         orders, issuance = OrderActivities(self._database, timings), IssuanceActivities(self._database)
         catalog = CatalogActivities(self._database, self._directory)
+        promotions = PromotionActivities(self._database)
         return Worker(
             self._client,
             task_queue=ORDER_TASK_QUEUE,
             workflows=list(WORKFLOWS),
             activities=[*_activities(orders), *_activities(issuance), *_activities(catalog),
+                        *_activities(promotions),
                         self._suppliers.read_negotiation],
             workflow_runner=workflow_runner(sandboxed=settings.worker_sandboxed),
             max_concurrent_activities=settings.worker_activities,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
+from activities.order_discounts import end_subsidies, return_uses
 from activities.order_messages import (
     KeepLine,
     NoteNegotiation,
@@ -74,7 +75,9 @@ class IssuanceActivities:
             await save(cx, order, actor=message.actor, at=message.at)
             await _void_what_is_taken_back(cx, order)
             await order_stock.give_back(cx, order.order_no, message.line_no, at=message.at)
-            await insert_flows(cx, [flow_at_refund(facts_of(order, line), line.total_minor, message.at)])
+            await return_uses(cx, order, message.at)
+            refund = flow_at_refund(facts_of(order, line), line.total_minor, message.at)
+            await insert_flows(cx, [refund], transfers=await end_subsidies(cx, order, [line], message.at))
             await order_credit.give_back(cx, order.distributor_id, line.total_minor)
 
     @activity.defn
@@ -151,11 +154,13 @@ class IssuanceActivities:
             await save(cx, order, actor=message.actor, at=message.at)
             await bookings.void_tickets(cx, booking.order_no, booking.line_no)
             await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at)
+            await return_uses(cx, order, message.at)
             facts = facts_of(order, line)
             await insert_flows(
                 cx,
                 [flow_at_refund(facts, line.total_minor, message.at)],
                 [flow_at_supplier_refund(facts, booking.supplier_id, credit, message.at)],
+                await end_subsidies(cx, order, [line], message.at),
             )
             await order_credit.give_back(cx, order.distributor_id, line.total_minor)
 

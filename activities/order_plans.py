@@ -9,7 +9,7 @@ from typing import Any
 from activities.order_messages import BookingState, LinePlan, OfferTerms, OrderPlan
 from domain.order import Order
 from domain.orders import OrderStatus, allowed_actions
-from storage import bookings, order_admission, order_reading
+from storage import bookings, order_admission, order_promotions, order_reading
 from storage.database import Connection
 
 
@@ -99,6 +99,7 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
         locked_at=row["locked_at"],
         hold_expires_at=row["hold_expires_at"],
         lines=lines,
+        promotions=await order_promotions.is_priced_with_some(cx, order_no),
     )
 
 

@@ -7,7 +7,7 @@ Four kinds of terms, each a function of what is left of its lines' prices (minor
 | `percent_off` | basis points of what its lines leave together, half a minor unit rounded up |
 | `amount_off` | the amount of the highest step that its lines reach together |
 | `fixed_price` | from each of its lines what is above the price per unit |
-| `n_for_m` | of every `take` units together, the cheapest `take - pay`; a unit's price is its line's by quantity, rounded down |
+| `n_for_m` | of every `take` units together the cheapest `take - pay`; a unit is its line by quantity, rounded down |
 
 An amount that is taken off several lines is allotted to them by the largest remainder, so that lines add up exactly.
 None takes off less when there is more left of a line: the choice of the best combination (domain/promotion_choice.py)

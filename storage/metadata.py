@@ -13,12 +13,13 @@ from storage import (
     idempotency,
     inventory,
     orders,
+    promotions,
     risk,
     settlement,
     suppliers,
 )
 
-TABLE_MODULES = (accounts, catalog, events, idempotency, inventory, orders, risk, settlement, suppliers)
+TABLE_MODULES = (accounts, catalog, events, idempotency, inventory, orders, promotions, risk, settlement, suppliers)
 """Named so that importing them, which registers their tables, is plainly on purpose."""
 
 

@@ -48,7 +48,7 @@ def taken(discounts: Sequence[LineDiscount]) -> list[tuple[int, str, int]]:
     return [(each.line_no, each.promotion_id, each.amount_minor) for each in discounts]
 
 
-# --- terms -----------------------------------------------------------------------------------------------------------
+# --- terms -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_percentage_is_allotted_to_the_minor_unit(percent_bp: int, left: list[
     assert all(abs(share - part * percent_bp / 10_000) < 2 for share, part in zip(off, left, strict=True))
 
 
-# --- who may use it --------------------------------------------------------------------------------------------------
+# --- who may use it ----------------------------------------------------------------------------------------------
 
 HALF = PercentOff(5000)
 
@@ -174,7 +174,7 @@ def test_a_category_means_those_below_it() -> None:
     assert Scope(category_ids=frozenset({"concerts"}), sku_ids=frozenset({"sku1"})).reaches(museum)
 
 
-# --- the choice ------------------------------------------------------------------------------------------------------
+# --- the choice --------------------------------------------------------------------------------------------------
 
 
 def test_of_one_group_the_better_is_taken() -> None:
