@@ -30,6 +30,7 @@ from api import (
     inventory,
     operations,
     orders,
+    promotions,
     supplier_callbacks,
     suppliers,
 )
@@ -49,6 +50,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalog.router,
     catalog_edits.router,
     inventory.router,
+    promotions.router,
     suppliers.router,
     supplier_callbacks.router,
     operations.router,

@@ -375,3 +375,46 @@ class Promotion:
             raise PromotionExhausted(
                 what, self.id, f"a buyer may use it {self.per_buyer_limit} times, and this one has"
             )
+
+
+class PromotionNotFound(DomainError):
+    """No such promotion, or none of this caller's."""
+
+    code = "promotion_not_found"
+
+    def __init__(self, promotion_id: str) -> None:
+        super().__init__(f"There is no promotion {promotion_id}.")
+
+
+class PromotionStale(DomainError):
+    """The promotion has changed since the caller read it (`If-Match`)."""
+
+    code = "precondition_failed"
+
+    def __init__(self, promotion_id: str, version: int) -> None:
+        super().__init__(f"{promotion_id} is at version {version} by now: read it again, then decide again.")
+        self.version = version
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return {"version": self.version}
+
+
+class PromotionInUse(DomainError):
+    """Orders were priced with it: what it takes off, and where, stays as they were told."""
+
+    code = "promotion_in_use"
+
+    def __init__(self, promotion_id: str, names: Sequence[str]) -> None:
+        super().__init__(
+            f"Orders were priced with {promotion_id}, so {', '.join(names)} can't be changed: end it and make another."
+        )
+
+
+class StockBelowUses(DomainError):
+    """More uses are taken already than would be allowed."""
+
+    code = "promotion_stock_below_uses"
+
+    def __init__(self, stock: int, spent: int) -> None:
+        super().__init__(f"{spent} uses are held or used already: the stock can't be {stock}.")
