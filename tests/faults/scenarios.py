@@ -51,7 +51,7 @@ SCENARIOS = {
         Scenario("issue_locked", (True,), _ISSUED | _NO_SEAT),
         Scenario("two_lines", (False, True), _ISSUED | _NO_SEAT),
         Scenario("promotion", (False,), _ISSUED, promoted=True),
-        Scenario("promotion_canceled", (False,), frozenset({"canceled"}), wish="cancel", promoted=True),
+        Scenario("promotion_undone", (False,), frozenset({"canceled"}), wish="cancel", promoted=True),
         Scenario(
             "promotion_refunded",
             (False,),
@@ -125,7 +125,7 @@ async def run(platform: Platform, scenario: Scenario, faults: Sequence[Fault] = 
 async def _promote(platform: Platform, caller: Caller) -> dict[str, Any]:
     """One automatic promotion and one with a coupon, of one use each: whoever takes one twice finds it gone."""
     limits: dict[str, Any] = {"stock": 1, "per_buyer_limit": 1, "returns_on_refund": True}
-    await platform.traders.a_promotion("percent_off", for_=caller, percent_bp=1000, **limits)
+    await platform.traders.a_promotion("percent_off", for_=caller, percent_bp=1000, priority=200, **limits)
     coupon = await platform.traders.a_promotion(
         "fixed_price", for_=caller, unit_price_minor=15_000, needs_coupon=True, stack_group="coupon", **limits
     )
