@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
+from storage.promotion_checks import PROMOTION_CHECKS
+
 _MONEY: dict[str, LiteralString] = {
     "promise_kept": """
         SELECT o.order_no::text AS subject, o.status || ' since ' || o.confirmed_at AS detail FROM orders AS o
@@ -172,7 +174,10 @@ _LEDGER: dict[str, LiteralString] = {
             WHERE debit_account LIKE 'loss:%%' GROUP BY 1),
         flows AS (
             SELECT order_no, amount_minor, business_at FROM receivable_flows
-            UNION ALL SELECT order_no, -amount_minor, business_at FROM payable_flows),
+            UNION ALL SELECT order_no, -amount_minor, business_at FROM payable_flows
+            UNION ALL SELECT split_part(key, '/', 1)::bigint,
+                CASE WHEN debit_account LIKE 'subsidy:%%' THEN amount_minor ELSE -amount_minor END, business_at
+            FROM ledger_transfers WHERE debit_account LIKE 'subsidy:%%' OR credit_account LIKE 'subsidy:%%'),
         instants AS (
             SELECT order_no, sum(amount_minor) OVER (PARTITION BY order_no ORDER BY business_at) AS ahead FROM flows)
         SELECT i.order_no::text AS subject, 'we owe ' || -min(i.ahead) || ' more than we may claim' AS detail
@@ -180,5 +185,11 @@ _LEDGER: dict[str, LiteralString] = {
         WHERE i.ahead + coalesce(l.amount_minor, 0) < 0 GROUP BY i.order_no""",
 }
 
-CHECKS: Mapping[str, LiteralString] = {**_MONEY, **_ANSWERS, **_STOCK, **_LEDGER}
+CHECKS: Mapping[str, LiteralString] = {
+    **_MONEY,
+    **_ANSWERS,
+    **_STOCK,
+    **_LEDGER,
+    **PROMOTION_CHECKS,
+}
 """By the invariant's name."""

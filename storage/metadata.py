@@ -14,12 +14,15 @@ from storage import (
     idempotency,
     inventory,
     orders,
+    promotions,
     risk,
     settlement,
     suppliers,
 )
 
-TABLE_MODULES = (accounts, catalog, events, fulfilment, idempotency, inventory, orders, risk, settlement, suppliers)
+TABLE_MODULES = (
+    accounts, catalog, events, fulfilment, idempotency, inventory, orders, promotions, risk, settlement, suppliers,
+)  # fmt: skip
 """Named so that importing them, which registers their tables, is plainly on purpose."""
 
 

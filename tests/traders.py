@@ -269,6 +269,40 @@ class Traders:
         async with self._owner.reading() as cx:
             await cx.execute("UPDATE skus SET stock_policy = %s WHERE id = %s", (policy, sku_id))
 
+    async def a_promotion(
+        self,
+        kind: str,
+        *,
+        for_: Caller,
+        needs_coupon: bool = False,
+        stack_group: str | None = "usual",
+        scope: dict[str, list[str]] | None = None,
+        **facts: Any,
+    ) -> str:
+        """The id of one that runs for one distributor. `facts`: columns of it, and the terms of its kind."""
+        promotion_id, now = f"prm_{next(_numbers)}", datetime.now(UTC)
+        columns = {"valid_to", "stock", "per_buyer_limit", "priority", "returns_on_refund"}
+        limits = {name: facts.pop(name) for name in columns & facts.keys()}
+        nowhere: dict[str, list[str]] = {
+            name: [] for name in ("product_ids", "sku_ids", "category_ids", "channels", "buyer_refs")
+        }
+        await self._insert("promotions", {
+            "id": promotion_id, "name": f"Offer {promotion_id}", "kind": kind, "terms": Jsonb({"kind": kind, **facts}),
+            "scope": Jsonb({**nowhere, "distributor_ids": [for_.id], **(scope or {})}), "currency": "CNY",
+            "valid_from": now - timedelta(days=1), "needs_coupon": needs_coupon, "stack_group": stack_group,
+            "created_at": now, "updated_at": now, **limits,
+        })  # fmt: skip
+        return promotion_id
+
+    async def a_coupon(self, promotion_id: str, *, most_uses: int = 1, valid_to: datetime | None = None) -> str:
+        """The code of a new coupon."""
+        code = f"CODE-{next(_numbers)}"
+        await self._insert("coupons", {
+            "id": f"cpn_{code}", "code": code, "promotion_id": promotion_id, "most_uses": most_uses,
+            "valid_to": valid_to, "issued_at": datetime.now(UTC),
+        })  # fmt: skip
+        return code
+
     async def a_distributor(self, limit_minor: int) -> Caller:
         """With a credit line in CNY and the usual grants."""
         now, distributor_id = datetime.now(UTC), f"dst{next(_numbers)}"
