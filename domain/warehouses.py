@@ -156,6 +156,14 @@ def servable(demands: Sequence[Demand], available: Available) -> list[Demand]:
     return served
 
 
+def first_parts(parts: Iterable[Part]) -> list[Part]:
+    """Each line's part in the first of its warehouses, by line."""
+    found: dict[int, Part] = {}
+    for part in sorted(parts, key=lambda part: (part.line_no, part.warehouse_id)):
+        found.setdefault(part.line_no, part)
+    return list(found.values())
+
+
 def _by_line(demands: Iterable[Demand]) -> list[Demand]:
     return sorted(demands, key=lambda each: each.line_no)
 

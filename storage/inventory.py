@@ -134,9 +134,7 @@ class StockAlertRow(SQLModel, table=True):
 
     __tablename__ = "stock_alerts"
     __table_args__ = (
-        Index(
-            "stock_alerts_open", "sku_id", "warehouse_id", unique=True, postgresql_where=text("cleared_at IS NULL")
-        ),
+        Index("stock_alerts_open", "sku_id", "warehouse_id", unique=True, postgresql_where=text("cleared_at IS NULL")),
     )
 
     id: int = big(primary_key=True, default=None)
