@@ -30,8 +30,10 @@ from api import (
     inventory,
     operations,
     orders,
+    stocktakes,
     supplier_callbacks,
     suppliers,
+    warehouses,
 )
 from api.deps import Parts, check_declared, utc_now
 from api.envelope import Envelope
@@ -49,6 +51,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalog.router,
     catalog_edits.router,
     inventory.router,
+    warehouses.router,
+    stocktakes.router,
     suppliers.router,
     supplier_callbacks.router,
     operations.router,

@@ -5,6 +5,7 @@ The crossing is noticed by a trigger (migration 0003), so that whatever moves a 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,12 +28,10 @@ async def set_alert(
     level = (await lock_levels(cx, [sku_id], [warehouse_id]))[sku_id, warehouse_id]
     if level.alert_below == alert_below:
         return level
-    cursor = await cx.execute(
-        "UPDATE stock SET alert_below = %s WHERE sku_id = %s AND warehouse_id = %s RETURNING *",
+    await cx.execute(
+        "UPDATE stock SET alert_below = %s WHERE sku_id = %s AND warehouse_id = %s",
         (alert_below, sku_id, warehouse_id),
     )
-    row = await cursor.fetchone()
-    assert row is not None, "it is locked"
     await log_operation(
         cx,
         at=now,
@@ -42,7 +41,7 @@ async def set_alert(
         before={"alert_below": level.alert_below},
         after={"alert_below": alert_below, "warehouse_id": warehouse_id},
     )
-    return StockLevel(**row)
+    return replace(level, alert_below=alert_below)
 
 
 async def list_alerts(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from domain.catalog import ProductNotFound
 from domain.inventory import (
     Count,
     NotInStocktake,
@@ -20,7 +21,6 @@ from domain.inventory import (
     differences,
 )
 from storage.catalog_log import log_operation
-from storage.catalog_writing import product_of_sku
 from storage.database import Connection
 from storage.stock import Movement, apply_movement, lock_levels
 from storage.warehouses import get_warehouse
@@ -46,8 +46,7 @@ async def open_stocktake(
 ) -> Stocktake:
     """Begin to count these variants there. Raises WarehouseNotFound, ProductNotFound, StocktakeOverlaps."""
     await get_warehouse(cx, warehouse_id)
-    for sku_id in sku_ids:
-        await product_of_sku(cx, sku_id)
+    await _known(cx, sku_ids)
     await cx.execute(
         "INSERT INTO stocktakes (id, warehouse_id, note, opened_by, opened_at) VALUES (%s, %s, %s, %s, %s)",
         (stocktake_id, warehouse_id, note, actor, now),
@@ -66,6 +65,16 @@ async def open_stocktake(
     return await read_stocktake(cx, stocktake_id)
 
 
+async def _known(cx: Connection, sku_ids: Sequence[str]) -> None:
+    cursor = await cx.execute(
+        "SELECT k.sku_id FROM unnest(%s::text[]) AS k (sku_id) LEFT JOIN skus s ON s.id = k.sku_id "
+        "WHERE s.id IS NULL ORDER BY k.sku_id LIMIT 1",
+        (list(sku_ids),),
+    )
+    if row := await cursor.fetchone():
+        raise ProductNotFound(row["sku_id"])
+
+
 async def _overlap(cx: Connection, stocktake_id: str, warehouse_id: str, sku_ids: Sequence[str]) -> StocktakeOverlaps:
     cursor = await cx.execute(
         "SELECT stocktake_id, sku_id FROM stocktake_lines WHERE warehouse_id = %s AND sku_id = ANY(%s) AND open "
@@ -73,7 +82,7 @@ async def _overlap(cx: Connection, stocktake_id: str, warehouse_id: str, sku_ids
         (warehouse_id, list(sku_ids), stocktake_id),
     )
     rows = await cursor.fetchall()
-    other = rows[0]["stocktake_id"]
+    other = rows[0]["stocktake_id"] if rows else "Another stocktake"  # which has been ended meanwhile
     return StocktakeOverlaps(other, [row["sku_id"] for row in rows if row["stocktake_id"] == other])
 
 
