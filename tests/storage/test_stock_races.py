@@ -51,7 +51,7 @@ async def test_two_lines_of_one_variant_are_one_demand_over_all_places(two: Shop
 
 @pytest.mark.parametrize("policy", ["hold", "at_place", "at_payment"])
 async def test_orders_that_cross_in_variants_and_places_do_not_block_each_other(two: Shop, policy: str) -> None:
-    """Placed, then confirmed, released and moved about at once: any ring would be a deadlock, and PostgreSQL says so."""
+    """Confirmed, released and moved about at once: any ring would be a deadlock, and PostgreSQL says so."""
     chance = random.Random(7)
     skus = [await two.sku(policy, east=30, west=30) for _ in range(3)]
     orders = [
