@@ -41,7 +41,16 @@ from domain.imports import parse_product
 from domain.supplier_catalog import TICKETS, derived_id
 from seed_keys import ensure_keys
 from settings import Settings
-from storage import accounts, catalog_reading, catalog_writing, coupons, promotion_writing, stock, supplier_contracts
+from storage import (
+    accounts,
+    catalog_reading,
+    catalog_writing,
+    coupons,
+    promotion_writing,
+    stock,
+    supplier_contracts,
+    warehouses,
+)
 from storage.accounts import DistributorRow, OperatorRow
 from storage.catalog_imports import create_imported
 from storage.catalog_reading import ProductQuery, Visibility
@@ -125,6 +134,11 @@ OWN_QUOTA: Mapping[tuple[str, str, str], int] = {
 CAMPAIGN, CAMPAIGN_CODE = "prm_summer", "SUMMER-2026"
 """A promotion of a tenth off everything, and the coupon that opens it for whoever claims it first."""
 
+WAREHOUSES: Mapping[str, dict[str, Any]] = {
+    "west": {"name": "Chengdu depot", "country": "CN", "region": "四川", "city": "成都", "rank": 10},
+}
+"""Beside `main`, which every installation has."""
+
 RISK_RULES: tuple[tuple[str, str, str, int, int, str], ...] = (
     ("rsk_amount_ceiling", "amount", "order", 5_000_000, 3600, "review"),
     ("rsk_buyer_velocity", "velocity", "buyer", 200, 3600, "deny"),
@@ -162,6 +176,7 @@ async def run(settings: Settings) -> SeedReport:
         await _callbacks(database, settings)
         synced = await _catalogues(settings)
         drafts = await _documents(database)
+        await _warehouses(database)
         quota = await _own_quota(database)
         on_shelf = await _put_tickets_on_shelf(database)
     suppliers = (*CONTRACTS, *OPERATORS)
@@ -321,6 +336,13 @@ async def _documents(database: Database) -> tuple[str, ...]:
 
 async def _read(path: Path) -> bytes:
     return await asyncio.to_thread(path.read_bytes)
+
+
+async def _warehouses(database: Database) -> None:
+    async with database.transaction() as cx:
+        for warehouse_id, facts in WAREHOUSES.items():
+            if not await _exists(cx, "SELECT 1 FROM warehouses WHERE id = %s", warehouse_id):
+                await warehouses.add_warehouse(cx, warehouse_id, facts, actor=ACTOR, now=_now())
 
 
 async def _own_quota(database: Database) -> tuple[str, ...]:

@@ -33,8 +33,10 @@ from api import (
     operations,
     orders,
     promotions,
+    stocktakes,
     supplier_callbacks,
     suppliers,
+    warehouses,
     waybills,
 )
 from api.deps import Parts, check_declared, utc_now
@@ -58,6 +60,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     offers.router,
     waybills.router,
     promotions.router,
+    warehouses.router,
+    stocktakes.router,
     suppliers.router,
     supplier_callbacks.router,
     operations.router,

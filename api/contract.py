@@ -17,6 +17,9 @@ PASS, PASS_ADULT, PASS_ADULT_MINOR = "prd_b437d5a62c8354ac23a2", "sku_d309ee9d76
 OWN_QUOTA = "sku_9a1e4da7c36d832a1b35"
 """Bronze Age, adult: sold from our own stock."""
 
+DEPOT = "west"
+"""The sample data's second warehouse."""
+
 DRAFT = "prd_f03fcc3740841b949ba6"
 """The audio guide, a draft."""
 
@@ -36,6 +39,8 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "path supplier_id": ("A supplier's id.", "northgate"),
     "path promotion_id": ("A promotion's id.", "prm_summer"),
     "path coupon_id": ("A coupon's id.", "cpn_summer"),
+    "path warehouse_id": ("A warehouse's id.", "main"),
+    "path stocktake_id": ("A stocktake's id, as opening it or the list showed it.", "stk_0f3a9c1d2b4e5f60"),
     "query status": ("Only those in this state.", None),
     "query state": ("Only those in this state.", "open"),
     "query kind": ("Only those of this kind.", None),
@@ -105,6 +110,24 @@ BODIES: Mapping[Operation, Mapping[str, Any]] = {
     ("post", "/v1/promotions/{promotion_id}/transitions"): {"event": "pause", "reason": "the texts are wrong"},
     ("post", "/v1/promotions/{promotion_id}/coupons"): {"count": 10},
     ("post", "/v1/coupons/claims"): {"code": "SUMMER-2026", "buyer_ref": "buyer-7"},
+    ("post", "/v1/skus/{sku_id}/transfers"): {
+        "reference": "tn-2026-0007",
+        "quantity": 20,
+        "from_warehouse_id": "main",
+        "to_warehouse_id": DEPOT,
+    },
+    ("put", "/v1/skus/{sku_id}/stock-alert"): {"warehouse_id": "main", "alert_below": 20},
+    ("post", "/v1/warehouses"): {
+        "id": "north",
+        "name": "Tianjin depot",
+        "country": "CN",
+        "region": "天津",
+        "city": "天津",
+        "rank": 20,
+    },
+    ("patch", "/v1/warehouses/{warehouse_id}"): {"rank": 5},
+    ("post", "/v1/stocktakes"): {"warehouse_id": "main", "sku_ids": [OWN_QUOTA], "note": "end of the season"},
+    ("post", "/v1/stocktakes/{stocktake_id}/counts"): {"counts": [{"sku_id": OWN_QUOTA, "counted": 4_998}]},
     ("post", "/v1/suppliers"): {
         "id": "riverside",
         "name": "Riverside Halls",

@@ -9,6 +9,7 @@ from benchmarks.lives import NotAsExpected, place
 from benchmarks.load import drive
 from benchmarks.results import Result
 from benchmarks.world import World
+from domain.warehouses import MAIN_WAREHOUSE
 from storage import order_stock
 
 AT_ONCE = 64
@@ -35,7 +36,7 @@ async def hot_sku(world: World) -> list[Result]:
         async with world.database.reading() as cx:
             cursor = await cx.execute(
                 "UPDATE stock SET held = held + 1 WHERE sku_id = %s AND warehouse_id = %s AND on_hand - held >= 1",
-                (world.own_quota.sku_id, order_stock.WAREHOUSE),
+                (world.own_quota.sku_id, MAIN_WAREHOUSE),
             )
         assert cursor.rowcount == 1
 

@@ -87,7 +87,7 @@ _STOCK: dict[str, LiteralString] = {
     "stock_as_moved": """
         WITH moved AS (
             SELECT sku_id, warehouse_id,
-                sum(CASE kind WHEN 'sold' THEN -quantity ELSE quantity END) AS on_hand,
+                sum(CASE WHEN kind IN ('sold', 'transferred_out') THEN -quantity ELSE quantity END) AS on_hand,
                 sum(CASE kind WHEN 'sold' THEN quantity WHEN 'returned' THEN -quantity ELSE 0 END) AS sold
             FROM stock_movements GROUP BY sku_id, warehouse_id)
         SELECT sku_id || ' ' || warehouse_id AS subject, format('on hand %%s, sold %%s; by its movements %%s and %%s',
@@ -107,6 +107,24 @@ _STOCK: dict[str, LiteralString] = {
         FROM stock_holds AS h LEFT JOIN orders AS o USING (order_no)
         WHERE h.state IN ('held', 'taken', 'checked') AND (o.status IS NULL OR (o.status NOT IN ('pending', 'locked')
             AND o.updated_at < now() - make_interval(secs => %(grace_s)s)))""",
+    "stock_hold_whole": """
+        SELECT h.order_no || '/' || h.line_no AS subject,
+            format('holds of %%s in all warehouses, for a line of %%s', sum(h.quantity), l.quantity) AS detail
+        FROM stock_holds AS h JOIN order_lines AS l USING (order_no, line_no)
+        GROUP BY h.order_no, h.line_no, l.quantity HAVING sum(h.quantity) <> l.quantity""",
+    "stock_transfer_balanced": """
+        SELECT regexp_replace(key, '/(out|in)$', '') || ' ' || sku_id AS subject,
+            'out and in differ by ' || sum(CASE kind WHEN 'transferred_in' THEN quantity ELSE -quantity END) AS detail
+        FROM stock_movements WHERE kind IN ('transferred_out', 'transferred_in')
+        GROUP BY regexp_replace(key, '/(out|in)$', ''), sku_id
+        HAVING sum(CASE kind WHEN 'transferred_in' THEN quantity ELSE -quantity END) <> 0""",
+    "stock_alert_as_level": """
+        SELECT s.sku_id || ' ' || s.warehouse_id AS subject,
+            format('%%s available, alert below %%s, and %%s open alert', s.on_hand - s.held, s.alert_below,
+                CASE WHEN a.id IS NULL THEN 'no' ELSE 'an' END) AS detail
+        FROM stock AS s LEFT JOIN stock_alerts AS a
+            ON a.sku_id = s.sku_id AND a.warehouse_id = s.warehouse_id AND a.cleared_at IS NULL
+        WHERE coalesce(s.on_hand - s.held < s.alert_below, false) <> (a.id IS NOT NULL)""",
     "credit_as_flows": """
         SELECT c.distributor_id AS subject,
             format('outstanding %%s, by its flows %%s', c.outstanding_minor, f.amount_minor) AS detail

@@ -1,7 +1,8 @@
 """Stock under an order: held, confirmed, released or returned exactly once, whatever is retried.
 
 Demand is added up per variant before anything is taken, rows are locked in id order, and the statement carries the
-condition, so that two buyers of the last unit have one winner and no deadlock.
+condition, so that two buyers of the last unit have one winner and no deadlock. Which warehouse serves which line is
+the domain's to say (domain/warehouses.py); a line has one hold per warehouse that serves it.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.placing import demand_per_sku
+from domain.placing import InsufficientStock
+from domain.warehouses import Demand, Part, Place, allocate, first_parts, servable
+from storage import order_parts
 from storage.database import Connection
-
-WAREHOUSE = "main"
+from storage.warehouses import lock_shelves
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,17 @@ class StockDemand:
     quantity: int
     policy: str
 
+    @property
+    def plain(self) -> Demand:
+        """What the allocation has to know."""
+        return Demand(self.line_no, self.sku_id, self.quantity)
+
 
 _HELD_AS = {"hold": "held", "at_place": "taken", "at_payment": "checked"}
 
 
 async def demands(cx: Connection, order_no: int) -> list[StockDemand]:
-    """What the order's lines take from our own stock; lines of suppliers' allotments (policy `none`) are left out."""
+    """What the order's lines take from our own stock; suppliers' allotments and pools of codes are left out."""
     cursor = await cx.execute(
         "SELECT l.line_no, l.sku_id, l.quantity, s.stock_policy AS policy "
         "FROM order_lines l JOIN skus s ON s.id = l.sku_id "
@@ -40,21 +47,14 @@ async def demands(cx: Connection, order_no: int) -> list[StockDemand]:
     return [StockDemand(**row) async for row in cursor]
 
 
-async def parts_of(cx: Connection, order_no: int) -> dict[int, list[tuple[str, int]]]:
-    """By line: which warehouse sends how many pieces, in the order of the warehouses' ids."""
-    cursor = await cx.execute(
-        "SELECT line_no, warehouse_id, quantity FROM stock_holds WHERE order_no = %s "
-        "AND state IN ('held', 'taken', 'checked', 'confirmed') ORDER BY line_no, warehouse_id",
-        (order_no,),
-    )
-    parts: dict[int, list[tuple[str, int]]] = {}
-    async for row in cursor:
-        parts.setdefault(row["line_no"], []).append((row["warehouse_id"], row["quantity"]))
-    return parts
+# How near a warehouse is, as `domain.warehouses.distance` says it (a test compares): names without regard to case.
+_SAME = "w.{0} <> '' AND lower(w.{0} COLLATE pg_unicode_fast) = lower(o.ship_to ->> '{0}' COLLATE pg_unicode_fast)"
+_DISTANCE = f"""
+    CASE WHEN ({_SAME.format("country")}) IS NOT TRUE THEN 3 WHEN ({_SAME.format("region")}) IS NOT TRUE THEN 2
+         WHEN ({_SAME.format("city")}) IS NOT TRUE THEN 1 ELSE 0 END"""
 
-
-_HOLD_ONE = """
-WITH pending AS (SELECT order_no FROM orders WHERE order_no = %(order)s AND status = 'pending' FOR UPDATE),
+_HOLD_ONE = f"""
+WITH pending AS (SELECT order_no, ship_to FROM orders WHERE order_no = %(order)s AND status = 'pending' FOR UPDATE),
 demand AS (
     SELECT l.line_no, l.sku_id, l.quantity, s.stock_policy AS policy
     FROM pending JOIN order_lines l USING (order_no) JOIN skus s ON s.id = l.sku_id
@@ -62,13 +62,19 @@ demand AS (
 total AS (
     SELECT min(sku_id) AS sku_id, sum(quantity) AS quantity FROM demand
     HAVING count(DISTINCT sku_id) = 1 AND bool_and(policy = 'hold')),
+nearest AS (
+    SELECT s.sku_id, s.warehouse_id, t.quantity
+    FROM pending o CROSS JOIN total t JOIN stock s USING (sku_id)
+         JOIN warehouses w ON w.id = s.warehouse_id AND w.active
+    WHERE s.on_hand - s.held >= t.quantity ORDER BY {_DISTANCE}, w.rank, w.id COLLATE "C" LIMIT 1),
 taken AS (
-    UPDATE stock s SET held = s.held + total.quantity FROM total
-    WHERE s.sku_id = total.sku_id AND s.warehouse_id = %(warehouse)s AND s.on_hand - s.held >= total.quantity
+    UPDATE stock s SET held = s.held + nearest.quantity FROM nearest
+    WHERE s.sku_id = nearest.sku_id AND s.warehouse_id = nearest.warehouse_id
+      AND s.on_hand - s.held >= nearest.quantity
       AND NOT EXISTS (SELECT 1 FROM stock_holds WHERE order_no = %(order)s)
-    RETURNING s.sku_id)
+    RETURNING s.sku_id, s.warehouse_id)
 INSERT INTO stock_holds (order_no, line_no, sku_id, warehouse_id, quantity, state, expires_at)
-SELECT %(order)s, line_no, sku_id, %(warehouse)s, quantity, 'held', %(expires_at)s FROM demand JOIN taken USING (sku_id)
+SELECT %(order)s, line_no, sku_id, warehouse_id, quantity, 'held', %(expires_at)s FROM demand JOIN taken USING (sku_id)
 RETURNING line_no
 """
 
@@ -76,36 +82,44 @@ RETURNING line_no
 async def hold_one(cx: Connection, order_no: int, *, expires_at: datetime) -> bool:
     """Hold a pending order's demand of one variant by one conditional statement, with no transaction around it.
 
-    True when held. False says nothing yet: several variants, another policy, too little, or held before; `hold` tells.
-    A busy variant's row is locked for no longer than the statement runs.
+    It comes from the nearest warehouse that has all of it. True when held. False says nothing yet: several variants,
+    another policy, too little in any one place, taken by another meanwhile, or held before; `hold` tells. A busy
+    variant's row is locked for no longer than the statement runs.
     """
-    cursor = await cx.execute(_HOLD_ONE, {"order": order_no, "warehouse": WAREHOUSE, "expires_at": expires_at})
+    cursor = await cx.execute(_HOLD_ONE, {"order": order_no, "expires_at": expires_at})
     return await cursor.fetchone() is not None
+
+
+_AVAILABLE = """
+    SELECT coalesce(sum(k.on_hand - k.held), 0)::bigint AS available
+    FROM stock k JOIN warehouses w ON w.id = k.warehouse_id AND w.active WHERE k.sku_id = d.sku_id"""
 
 
 async def shortage(cx: Connection, wanted: Mapping[str, int]) -> dict[str, int]:
     """What is left of each variant that is short of its demand now; empty where everything is there."""
     cursor = await cx.execute(
-        "SELECT sku_id, on_hand - held AS available FROM stock WHERE sku_id = ANY(%s) AND warehouse_id = %s",
-        (list(wanted), WAREHOUSE),
+        f"""
+        SELECT d.sku_id, a.available FROM unnest(%s::text[], %s::bigint[]) AS d (sku_id, quantity)
+             CROSS JOIN LATERAL ({_AVAILABLE}) a
+        WHERE a.available < d.quantity ORDER BY d.sku_id
+        """,
+        (list(wanted), list(wanted.values())),
     )
-    available = {row["sku_id"]: int(row["available"]) async for row in cursor}
-    return {sku: available.get(sku, 0) for sku, quantity in wanted.items() if available.get(sku, 0) < quantity}
+    return {row["sku_id"]: row["available"] async for row in cursor}
 
 
 async def sold_out(cx: Connection, wanted: Mapping[str, int]) -> dict[str, int]:
     """What is left of each variant whose own quota can't meet its demand now; suppliers' allotments are not ours."""
     cursor = await cx.execute(
-        """
-        SELECT s.id, coalesce(k.on_hand - k.held, 0) AS available
-        FROM unnest(%s::text[], %s::bigint[]) AS d (sku_id, quantity)
+        f"""
+        SELECT d.sku_id, a.available FROM unnest(%s::text[], %s::bigint[]) AS d (sku_id, quantity)
              JOIN skus s ON s.id = d.sku_id AND s.stock_policy NOT IN ('none', 'codes')
-             LEFT JOIN stock k ON k.sku_id = s.id AND k.warehouse_id = %s
-        WHERE coalesce(k.on_hand - k.held, 0) < d.quantity
+             CROSS JOIN LATERAL ({_AVAILABLE}) a
+        WHERE a.available < d.quantity
         """,
-        (list(wanted), list(wanted.values()), WAREHOUSE),
+        (list(wanted), list(wanted.values())),
     )
-    return {row["id"]: int(row["available"]) async for row in cursor}
+    return {row["sku_id"]: row["available"] async for row in cursor}
 
 
 async def hold(
@@ -115,50 +129,24 @@ async def hold(
     cursor = await cx.execute("SELECT 1 FROM stock_holds WHERE order_no = %s LIMIT 1", (order_no,))
     if await cursor.fetchone():
         return None
-    wanted = demand_per_sku([(demand.sku_id, demand.quantity) for demand in demands])
-    cursor = await cx.execute(
-        "SELECT sku_id, on_hand - held AS available FROM stock WHERE sku_id = ANY(%s) AND warehouse_id = %s "
-        "ORDER BY sku_id FOR UPDATE",
-        (list(wanted), WAREHOUSE),
-    )
-    available = {row["sku_id"]: int(row["available"]) async for row in cursor}
-    short = {sku: available.get(sku, 0) for sku, quantity in wanted.items() if available.get(sku, 0) < quantity}
-    if short:
-        return short
-    await _take(cx, order_no, demands, at)
-    await cx.execute(
-        """
-        INSERT INTO stock_holds (order_no, line_no, sku_id, warehouse_id, quantity, state, expires_at)
-        SELECT %s, line_no, sku_id, %s, quantity, state, %s
-        FROM unnest(%s::int[], %s::text[], %s::int[], %s::text[]) AS d (line_no, sku_id, quantity, state)
-        """,
-        (
-            order_no,
-            WAREHOUSE,
-            expires_at,
-            [demand.line_no for demand in demands],
-            [demand.sku_id for demand in demands],
-            [demand.quantity for demand in demands],
-            [_HELD_AS[demand.policy] for demand in demands],
-        ),
-    )
+    shelves = await lock_shelves(cx, {demand.sku_id for demand in demands})
+    to = await _ship_to(cx, order_no)
+    try:
+        parts = allocate([demand.plain for demand in demands], shelves.available, shelves.warehouses, to)
+    except InsufficientStock as error:
+        return error.left
+    policies = {demand.line_no: demand.policy for demand in demands}
+    await order_parts.reserve(cx, [part for part in parts if policies[part.line_no] == "hold"])
+    await order_parts.sell(cx, order_no, [part for part in parts if policies[part.line_no] == "at_place"], at)
+    whole = {demand.line_no: demand.quantity for demand in demands if demand.policy == "at_payment"}
+    kept = [part for part in parts if part.line_no not in whole]
+    kept += [
+        Part(first.line_no, first.sku_id, first.warehouse_id, whole[first.line_no])
+        for first in first_parts(part for part in parts if part.line_no in whole)
+    ]
+    states = {line_no: _HELD_AS[policy] for line_no, policy in policies.items()}
+    await order_parts.insert_holds(cx, order_no, kept, states, expires_at)
     return None
-
-
-async def _take(cx: Connection, order_no: int, demands: Sequence[StockDemand], at: datetime) -> None:
-    held = demand_per_sku([(d.sku_id, d.quantity) for d in demands if d.policy == "hold"])
-    taken = [demand for demand in demands if demand.policy == "at_place"]
-    if held:
-        await cx.execute(
-            """
-            UPDATE stock s SET held = s.held + d.quantity FROM unnest(%s::text[], %s::bigint[]) AS d (sku_id, quantity)
-            WHERE s.sku_id = d.sku_id AND s.warehouse_id = %s
-            """,
-            (list(held), list(held.values()), WAREHOUSE),
-        )
-    for demand in taken:
-        if not await _sell(cx, order_no, demand.line_no, demand.sku_id, demand.quantity, at):
-            raise RuntimeError("locked stock was taken by another")
 
 
 async def confirm(cx: Connection, order_no: int, *, at: datetime) -> list[int]:
@@ -177,39 +165,62 @@ async def confirm(cx: Connection, order_no: int, *, at: datetime) -> list[int]:
             UPDATE stock s SET on_hand = on_hand - d.quantity, held = held - d.quantity, sold = sold + d.quantity
             FROM demand d WHERE s.sku_id = d.sku_id AND s.warehouse_id = d.warehouse_id)
         INSERT INTO stock_movements (key, sku_id, warehouse_id, kind, quantity, reason, at)
-        SELECT %(order)s || '/' || line_no || '/sold', sku_id, warehouse_id, 'sold', quantity, 'order', %(at)s
+        SELECT concat_ws('/', %(order)s::bigint, line_no,
+                         CASE WHEN warehouse_id <> min(warehouse_id) OVER (PARTITION BY line_no) THEN warehouse_id END,
+                         'sold'),
+               sku_id, warehouse_id, 'sold', quantity, 'order', %(at)s
         FROM hold WHERE was = 'held'
         """,
         {"order": order_no, "at": at},
     )
-    if "checked" not in states:
-        return []
+    return await _sell_checked(cx, order_no, at) if "checked" in states else []
+
+
+async def _sell_checked(cx: Connection, order_no: int, at: datetime) -> list[int]:
+    """Lines that took nothing at placing are served from wherever there is stock by now; the rest is gone."""
     cursor = await cx.execute(
         "SELECT line_no, sku_id, quantity FROM stock_holds WHERE order_no = %s AND state = 'checked' ORDER BY line_no",
         (order_no,),
     )
-    gone: list[int] = []
-    for row in await cursor.fetchall():
-        sold = await _sell(cx, order_no, row["line_no"], row["sku_id"], row["quantity"], at)
-        await cx.execute(
-            "UPDATE stock_holds SET state = %s WHERE order_no = %s AND line_no = %s",
-            ("confirmed" if sold else "failed", order_no, row["line_no"]),
-        )
-        if not sold:
-            gone.append(row["line_no"])
+    wanted = [Demand(**row) for row in await cursor.fetchall()]
+    shelves = await lock_shelves(cx, {each.sku_id for each in wanted})
+    served = servable(wanted, shelves.available)
+    gone = [each.line_no for each in wanted if each not in served]
+    parts = allocate(served, shelves.available, shelves.warehouses, await _ship_to(cx, order_no))
+    await order_parts.sell(cx, order_no, parts, at)
+    firsts = first_parts(parts)
+    await cx.execute(
+        """
+        UPDATE stock_holds h SET state = 'confirmed', warehouse_id = d.warehouse_id, quantity = d.quantity
+        FROM unnest(%s::int[], %s::text[], %s::int[]) AS d (line_no, warehouse_id, quantity)
+        WHERE h.order_no = %s AND h.line_no = d.line_no AND h.state = 'checked'
+        """,
+        (
+            [part.line_no for part in firsts],
+            [part.warehouse_id for part in firsts],
+            [part.quantity for part in firsts],
+            order_no,
+        ),
+    )
+    further = [part for part in parts if part not in firsts]
+    await order_parts.insert_holds(cx, order_no, further, {part.line_no: "confirmed" for part in further}, None)
+    await cx.execute(
+        "UPDATE stock_holds SET state = 'failed' WHERE order_no = %s AND line_no = ANY(%s) AND state = 'checked'",
+        (order_no, gone),
+    )
     return gone
 
 
 async def release(cx: Connection, order_no: int, *, at: datetime) -> None:
     """Give back whatever the order still holds. Asks nothing about availability: a release always goes through."""
-    if not await _lock(cx, order_no):
+    states = await _lock(cx, order_no)
+    if not states:
         return
     await cx.execute(
         """
         WITH hold AS (
-            UPDATE stock_holds SET state = CASE WHEN state = 'taken' THEN 'returned' ELSE 'released' END
-            WHERE order_no = %(order)s AND state IN ('held', 'taken', 'checked')
-            RETURNING line_no, sku_id, warehouse_id, quantity, old.state AS was),
+            UPDATE stock_holds SET state = 'released' WHERE order_no = %(order)s AND state IN ('held', 'checked')
+            RETURNING sku_id, warehouse_id, quantity, old.state AS was),
         demand AS (
             SELECT sku_id, warehouse_id, sum(quantity) AS quantity FROM hold WHERE was = 'held' GROUP BY 1, 2)
         UPDATE stock s SET held = held - d.quantity
@@ -217,24 +228,22 @@ async def release(cx: Connection, order_no: int, *, at: datetime) -> None:
         """,
         {"order": order_no},
     )
-    cursor = await cx.execute(
-        "SELECT line_no, sku_id, quantity FROM stock_holds WHERE order_no = %s AND state = 'returned' ORDER BY line_no",
-        (order_no,),
-    )
-    for row in await cursor.fetchall():
-        await _return(cx, order_no, row["line_no"], row["sku_id"], row["quantity"], at)
+    if "taken" in states:
+        await order_parts.take_back(cx, order_no, state="taken", at=at)
 
 
-async def give_back(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> None:
-    """A confirmed line was not issued after all: its stock comes back by a new movement."""
-    cursor = await cx.execute(
-        "UPDATE stock_holds SET state = 'returned' WHERE order_no = %s AND line_no = %s AND state = 'confirmed' "
-        "RETURNING sku_id, quantity",
-        (order_no, line_no),
-    )
-    row = await cursor.fetchone()
-    if row:
-        await _return(cx, order_no, line_no, row["sku_id"], row["quantity"], at)
+async def give_back(cx: Connection, order_no: int, line_no: int, *, at: datetime, restock: bool = True) -> None:
+    """A confirmed line was not issued after all: its stock comes back, by new movements, to where it was taken from.
+
+    Without `restock` it is lost: the goods left and will not come back, so nothing is on hand again.
+    """
+    if not restock:
+        await cx.execute(
+            "UPDATE stock_holds SET state = 'lost' WHERE order_no = %s AND line_no = %s AND state = 'confirmed'",
+            (order_no, line_no),
+        )
+    elif await _lock(cx, order_no):
+        await order_parts.take_back(cx, order_no, line_no, state="confirmed", at=at)
 
 
 async def extend(cx: Connection, order_no: int, expires_at: datetime) -> None:
@@ -245,14 +254,33 @@ async def extend(cx: Connection, order_no: int, expires_at: datetime) -> None:
     )
 
 
+async def parts_of(cx: Connection, order_no: int) -> dict[int, list[tuple[str, int]]]:
+    """By line, from which warehouse how many units are held or were taken for it, by warehouse.
+
+    A line that is only checked (policy at_payment) is shown whole where it would be served from.
+    """
+    cursor = await cx.execute(
+        "SELECT line_no, warehouse_id, quantity FROM stock_holds "
+        "WHERE order_no = %s AND state IN ('held', 'taken', 'checked', 'confirmed') "
+        'ORDER BY line_no, warehouse_id COLLATE "C"',
+        (order_no,),
+    )
+    parts: dict[int, list[tuple[str, int]]] = {}
+    async for row in cursor:
+        parts.setdefault(row["line_no"], []).append((row["warehouse_id"], row["quantity"]))
+    return parts
+
+
 async def _lock(cx: Connection, order_no: int) -> set[str]:
     """Row locks on all stock that the order touches, in id order: two orders never wait for each other in a ring.
 
-    Returns the states of the order's holds, which its own row's lock keeps as they are; empty where it has none.
+    What was only checked may be served from anywhere, so all levels of its variant are locked. Returns the states of
+    the order's holds, which its own row's lock keeps as they are; empty where it has none.
     """
     cursor = await cx.execute(
         """
-        SELECT h.state FROM stock_holds h JOIN stock s USING (sku_id, warehouse_id)
+        SELECT h.state FROM stock_holds h
+             JOIN stock s ON s.sku_id = h.sku_id AND (s.warehouse_id = h.warehouse_id OR h.state = 'checked')
         WHERE h.order_no = %s ORDER BY s.sku_id, s.warehouse_id FOR UPDATE OF s
         """,
         (order_no,),
@@ -260,44 +288,8 @@ async def _lock(cx: Connection, order_no: int) -> set[str]:
     return {row["state"] async for row in cursor}
 
 
-async def _sell(cx: Connection, order_no: int, line_no: int, sku_id: str, quantity: int, at: datetime) -> bool:
-    """Take unheld stock for a line, if there is enough: one conditional statement with its movement."""
-    cursor = await cx.execute(
-        """
-        WITH moved AS (
-            UPDATE stock SET on_hand = on_hand - %(quantity)s, sold = sold + %(quantity)s
-            WHERE sku_id = %(sku)s AND warehouse_id = %(warehouse)s AND on_hand - held >= %(quantity)s
-            RETURNING sku_id)
-        INSERT INTO stock_movements (key, sku_id, warehouse_id, kind, quantity, reason, at)
-        SELECT %(key)s, sku_id, %(warehouse)s, 'sold', %(quantity)s, 'order', %(at)s FROM moved RETURNING key
-        """,
-        {
-            "key": f"{order_no}/{line_no}/sold",
-            "sku": sku_id,
-            "warehouse": WAREHOUSE,
-            "quantity": quantity,
-            "at": at,
-        },
-    )
-    return await cursor.fetchone() is not None
-
-
-async def _return(cx: Connection, order_no: int, line_no: int, sku_id: str, quantity: int, at: datetime) -> None:
-    """Bring sold stock back, once: the movement's key is the line's."""
-    await cx.execute(
-        """
-        WITH movement AS (
-            INSERT INTO stock_movements (key, sku_id, warehouse_id, kind, quantity, reason, at)
-            VALUES (%(key)s, %(sku)s, %(warehouse)s, 'returned', %(quantity)s, 'not issued', %(at)s)
-            ON CONFLICT (key) DO NOTHING RETURNING quantity)
-        UPDATE stock SET on_hand = on_hand + movement.quantity, sold = sold - movement.quantity
-        FROM movement WHERE sku_id = %(sku)s AND warehouse_id = %(warehouse)s
-        """,
-        {
-            "key": f"{order_no}/{line_no}/returned",
-            "sku": sku_id,
-            "warehouse": WAREHOUSE,
-            "quantity": quantity,
-            "at": at,
-        },
-    )
+async def _ship_to(cx: Connection, order_no: int) -> Place | None:
+    """Where the order's parcels go; None where it has none."""
+    cursor = await cx.execute("SELECT ship_to FROM orders WHERE order_no = %s AND ship_to IS NOT NULL", (order_no,))
+    row = await cursor.fetchone()
+    return Place(*(row["ship_to"].get(name) or "" for name in ("country", "region", "city"))) if row else None

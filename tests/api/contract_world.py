@@ -123,6 +123,20 @@ class World:
         self.post("admin", "/v1/suppliers", {**contract.BODIES["post", "/v1/suppliers"], "id": supplier_id})
         return supplier_id
 
+    def new_warehouse(self) -> str:
+        warehouse_id = self.fresh("whs")
+        self.post("admin", "/v1/warehouses", {**contract.BODIES["post", "/v1/warehouses"], "id": warehouse_id})
+        return warehouse_id
+
+    def stocktake(self, *, counted: bool = False) -> str:
+        """The id of an open stocktake in a new warehouse; `counted`: as there is nothing, none was found."""
+        body = {"warehouse_id": self.new_warehouse(), "sku_ids": [contract.OWN_QUOTA]}
+        stocktake_id = str(self.post("admin", "/v1/stocktakes", body)["id"])
+        if counted:
+            counts = {"counts": [{"sku_id": contract.OWN_QUOTA, "counted": 0}]}
+            self.post("admin", f"/v1/stocktakes/{stocktake_id}/counts", counts)
+        return stocktake_id
+
     def new_distributor(self) -> str:
         body = {"name": "Throwaway", "currency": "CNY", "time_zone": "UTC"}
         return str(self.post("admin", "/v1/distributors", body)["id"])

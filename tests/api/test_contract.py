@@ -199,6 +199,40 @@ STORY: Story = {
         "catalogue",
         lambda world: ({"coupon_id": str(world.new_coupon()["id"])}, None),
     ),
+    "POST /v1/skus/{sku_id}/transfers": ("operations", _stock("POST /v1/skus/{sku_id}/transfers")),
+    "PUT /v1/skus/{sku_id}/stock-alert": (
+        "operations",
+        _of("PUT /v1/skus/{sku_id}/stock-alert", lambda _: contract.OWN_QUOTA, "sku_id"),
+    ),
+    "GET /v1/stock-alerts": ("support", _plain()),
+    "POST /v1/warehouses": (
+        "operations",
+        lambda world: ({}, {**_example("POST /v1/warehouses"), "id": world.fresh("whs")}),
+    ),
+    "GET /v1/warehouses": ("support", _plain()),
+    "GET /v1/warehouses/{warehouse_id}": ("support", _plain(warehouse_id="main")),
+    "PATCH /v1/warehouses/{warehouse_id}": (
+        "operations",
+        _of("PATCH /v1/warehouses/{warehouse_id}", World.new_warehouse, "warehouse_id"),
+    ),
+    "POST /v1/stocktakes": (
+        "operations",
+        lambda world: ({}, {**_example("POST /v1/stocktakes"), "warehouse_id": world.new_warehouse()}),
+    ),
+    "GET /v1/stocktakes": ("support", _plain()),
+    "GET /v1/stocktakes/{stocktake_id}": ("support", lambda world: ({"stocktake_id": world.stocktake()}, None)),
+    "POST /v1/stocktakes/{stocktake_id}/counts": (
+        "operations",
+        _of("POST /v1/stocktakes/{stocktake_id}/counts", World.stocktake, "stocktake_id"),
+    ),
+    "POST /v1/stocktakes/{stocktake_id}/close": (
+        "operations",
+        lambda world: ({"stocktake_id": world.stocktake(counted=True)}, None),
+    ),
+    "POST /v1/stocktakes/{stocktake_id}/cancel": (
+        "operations",
+        lambda world: ({"stocktake_id": world.stocktake()}, None),
+    ),
     "POST /v1/suppliers": (
         "operations",
         lambda world: ({}, {**_example("POST /v1/suppliers"), "id": world.fresh("sup")}),
@@ -270,6 +304,8 @@ def pools(world: World) -> Pools:
         "supplier_id": [world.new_supplier()],
         "promotion_id": [world.new_promotion(), world.new_promotion()],
         "coupon_id": [str(world.new_coupon()["id"])],
+        "warehouse_id": [world.new_warehouse()],
+        "stocktake_id": [world.stocktake(), world.stocktake(), world.stocktake(counted=True)],
         "POST /v1/suppliers/{supplier_id}/catalog-syncs supplier_id": ["grandstand", "nobody"],
         "GET /v1/suppliers/{supplier_id}/catalog-sync supplier_id": ["grandstand"],
     }

@@ -12,6 +12,7 @@ import pytest
 import migrations
 from embedded.postgres import PostgresServer
 from storage.database import Database
+from tests.storage.shelves import Shop, a_shop
 
 TEMPLATE = "storage_template"
 _numbers = itertools.count()
@@ -58,3 +59,11 @@ async def database(worker_url: str) -> AsyncIterator[Database]:
     async with Database(worker_url, pool_max=8) as opened:
         yield opened
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def shop(owner_url: str, worker_url: str, api_url: str) -> AsyncIterator[Shop]:
+    """Several warehouses' stock; what the inspection finds wrong with it at the end of the test fails it."""
+    async with a_shop(owner_url, worker_url, api_url, pool_max=16) as opened:
+        yield opened
+        assert await opened.unproven() == []

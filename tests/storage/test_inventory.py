@@ -11,12 +11,13 @@ import pytest
 
 import migrations
 from domain.catalog import Price, PriceInThePast, ProductStatus, price_at
+from domain.inventory import StockBelowHeld
 from embedded.postgres import PostgresServer
 from storage import catalog_reading, catalog_writing, scorecard, stock, supplier_contracts
 from storage.catalog_reading import Visibility
 from storage.catalog_writing import NewProduct, NewSku
 from storage.database import Database
-from storage.stock import Movement, MovementReused, StockBelowHeld
+from storage.stock import Movement, MovementReused
 
 NAME = "inventory_tests"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

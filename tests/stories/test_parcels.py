@@ -238,3 +238,77 @@ async def test_what_carriers_tell_twice_or_out_of_order_moves_nothing_back(platf
     events = [event["event"] for event in (await unit(platform, order_no))["events"]]
     assert events.count("delivered") == events.count("shipped") == 1
     assert (await platform.read(order_no))["delivery_status"] == "delivered"
+
+
+async def in_two_warehouses(platform: Platform, carrier: Supplier, here: int, there: int) -> Any:
+    """Goods of which some are in `main` and some in a warehouse elsewhere."""
+    shirt = await platform.goods(carrier, stock=here)
+    await platform.rows(
+        "INSERT INTO warehouses (id, name, country, region, city, rank) VALUES ('far', 'Far', 'CN', 'Yunnan', "
+        "'Kunming', 50) ON CONFLICT DO NOTHING"
+    )
+    await platform.api.post(
+        f"/v1/skus/{shirt.sku_id}/receipts",
+        json={"reference": f"far-{shirt.sku_id}", "quantity": there, "warehouse_id": "far"},
+        headers=platform.operator.once(),
+    )
+    return shirt
+
+
+async def test_a_line_that_no_warehouse_has_whole_goes_in_two_parcels(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    shirt = await in_two_warehouses(platform, carrier, here=2, there=2)
+    order_no = await platform.placed(caller, (shirt, 3), ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    order = await platform.settled(order_no)
+    units = order["lines"][0]["units"]
+    assert (order["status"], sum(unit["quantity"] for unit in units)) == ("issued", 3)
+    assert {unit["warehouse_id"] for unit in units} == {"main", "far"}
+    book = await carrier.book()
+    assert sorted(booked["warehouse"] for booked in book) == ["far", "main"]
+    assert {unit["code"] for unit in units} == {booked["waybill"] for booked in book}
+    await happens(carrier, "picked_up", 0)
+    await happens(carrier, "delivered", 0)
+
+    async def one_there() -> bool:
+        states = [unit["state"] for unit in (await platform.read(order_no))["lines"][0]["units"]]
+        return sorted(states) == ["delivered", "issued"]
+
+    await platform.until(one_there)
+    assert (await platform.read(order_no))["delivery_status"] == "shipped"
+    await happens(carrier, "picked_up", 1)
+    await happens(carrier, "delivered", 1)
+    assert await platform.delivered(order_no) == "completed"
+    assert (await platform.read(order_no))["delivery_status"] == "delivered"
+
+
+async def test_one_of_two_parcels_is_lost_and_its_share_goes_back(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    shirt = await in_two_warehouses(platform, carrier, here=2, there=2)
+    order_no = await platform.placed(caller, (shirt, 3), ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    await happens(carrier, "picked_up", 0)
+    await happens(carrier, "lost", 0)
+    case = await platform.until_case(order_no, "unit_lost")
+    lost = await unit(platform, order_no, case["evidence"]["unit"])
+    await platform.decide(case["id"], "give_up")
+    order = await platform.read(order_no)
+    assert (order["status"], order["refund_status"]) == ("issued", "partial")
+    assert order["refunded"]["amount_minor"] == shirt.price_minor * lost["quantity"]
+    await happens(carrier, "picked_up", 1)
+    await happens(carrier, "delivered", 1)
+    assert await platform.delivered(order_no) == "completed"
+
+
+async def test_a_part_that_is_refused_calls_the_other_parcel_back(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    shirt = await in_two_warehouses(platform, carrier, here=1, there=1)
+    order_no = await platform.placed(caller, (shirt, 2), ship_to=ADDRESS)
+    await carrier.next("ship", "reject")
+    await platform.confirm(caller, order_no, wait_s=0)
+    order = await platform.settled(order_no)
+    assert (order["status"], order["refunded"]) == ("refunded", order["total"])
+    assert "CONFIRMED" not in await carrier.statuses()
+    stock = await platform.rows("SELECT on_hand, held, sold FROM stock WHERE sku_id = %s", shirt.sku_id)
+    assert stock == [{"on_hand": 1, "held": 0, "sold": 0}] * 2
