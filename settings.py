@@ -46,6 +46,9 @@ class Settings(BaseSettings):
 
     pepper: SecretStr = Field(SecretStr("development-pepper"), description="Keys the HMAC of API keys' secrets.")
     cursor_secret: SecretStr = Field(SecretStr("development-cursor"), description="Signs list cursors.")
+    ticket_keys: SecretStr = Field(
+        SecretStr("development-tickets"), description="Secrets by commas: the first signs tickets, all are accepted."
+    )
 
     log_format: Literal["json", "pretty"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -28,11 +28,27 @@ _MONEY: dict[str, LiteralString] = {
         SELECT l.order_no || '/' || l.line_no AS subject,
             l.status || ', ' || l.quantity || ' units, ' || count(t.unit) || ' tickets' AS detail
         FROM order_lines AS l
-        LEFT JOIN tickets AS t ON t.order_no = l.order_no AND t.line_no = l.line_no AND t.status <> 'void'
+        LEFT JOIN tickets AS t ON t.order_no = l.order_no AND t.line_no = l.line_no
+            AND (t.status <> 'void' OR (l.status = 'issued' AND t.voided_by IS NOT NULL))
         WHERE l.status NOT IN ('refunding', 'refund_failed')
         GROUP BY l.order_no, l.line_no
         HAVING count(t.unit) <> CASE
             WHEN l.status <> 'issued' THEN 0 WHEN l.kind = 'ticket' THEN l.quantity ELSE count(t.unit) END""",
+}
+
+_GATE: dict[str, LiteralString] = {
+    "redeemed_once": """
+        SELECT t.order_no || '/' || t.line_no || '/' || t.unit AS subject,
+            t.status || ', and ' || count(s.id) || ' admitted at gates' AS detail
+        FROM tickets AS t LEFT JOIN ticket_scans AS s ON s.order_no = t.order_no AND s.line_no = t.line_no
+            AND s.unit = t.unit AND s.outcome = 'admitted'
+        GROUP BY t.order_no, t.line_no, t.unit HAVING count(s.id) <> CASE t.status WHEN 'redeemed' THEN 1 ELSE 0 END""",
+    "redeemed_is_told": """
+        SELECT s.order_no || '/' || s.line_no || '/' || s.unit AS subject, 'admitted, and its distributor not told' AS detail
+        FROM ticket_scans AS s WHERE s.outcome = 'admitted' AND NOT EXISTS (
+            SELECT FROM outbox_events AS e WHERE e.subject_id = lpad(s.order_no::text, 19, '0')
+                AND e.kind = 'ticket.redeemed' AND (e.body ->> 'line_no')::int = s.line_no
+                AND (e.body ->> 'unit')::int = s.unit)""",
 }
 
 _ANSWERS: dict[str, LiteralString] = {
@@ -158,5 +174,5 @@ _LEDGER: dict[str, LiteralString] = {
         WHERE i.ahead + coalesce(l.amount_minor, 0) < 0 GROUP BY i.order_no""",
 }
 
-CHECKS: Mapping[str, LiteralString] = {**_MONEY, **_ANSWERS, **_STOCK, **_LEDGER}
+CHECKS: Mapping[str, LiteralString] = {**_MONEY, **_GATE, **_ANSWERS, **_STOCK, **_LEDGER}
 """By the invariant's name."""
