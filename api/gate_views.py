@@ -64,7 +64,7 @@ class AdmittedView(View):
     """Let the bearer in."""
 
     outcome: Literal["admitted"] = "admitted"
-    serial: str = Field(examples=["0GQA5-FA8C0-00002-0000G"])
+    serial: str = Field(examples=["3KB8K-ZC38C-00400-20004"])
     order_no: OrderNo
     line_no: int
     unit: int
@@ -156,7 +156,7 @@ class ListedTicketView(View):
 
 
 class OfflineListView(View):
-    """What is signed: tickets that changed after `since`, oldest change first. A later entry replaces an earlier one."""
+    """What is signed: tickets that changed after `since`, oldest change first. Later entries replace earlier ones."""
 
     product_id: str
     starts_at: Instant | None

@@ -100,7 +100,7 @@ def _type_of(ticket: StoredTicket) -> str:
         for attribute in ticket.variant
         if isinstance(attribute, dict) and {"attributeName", "value"} <= attribute.keys()
     ]
-    return " · ".join([ticket.variant_title, *told])
+    return ", ".join([ticket.variant_title, *told])
 
 
 def _code(canvas: Canvas, printed: PrintedTicket, y: float) -> float:
@@ -143,8 +143,8 @@ def _void(canvas: Canvas, ticket: StoredTicket, y: float) -> float:
     canvas.drawCentredString(_WIDTH / 2, y - 70, "VOID")
     canvas.setFont(_CJK, 26)
     canvas.drawCentredString(_WIDTH / 2, y - 106, "已作废")
-    since = _local(ticket.standing.voided_at, ticket.time_zone)
-    return _text(canvas, f"since {since}  {ticket.standing.void_reason or ''}", y - 120, size=10, height=40)
+    y = _text(canvas, f"since {_local(ticket.standing.voided_at, ticket.time_zone)}", y - 120, size=10, height=16)
+    return _text(canvas, ticket.standing.void_reason or "", y, size=10, height=32)
 
 
 def _facts(canvas: Canvas, ticket: StoredTicket, y: float) -> None:

@@ -13,9 +13,9 @@ from api.views import Input, Instant, OrderNo, Text, View
 from domain.gate import OWN_FORMAT, Outcome, TicketRef, TicketStatus, Window, window_of
 from storage.tickets import StoredTicket
 
-Serial = Annotated[
-    str, StringConstraints(pattern=r"^[0-9A-Za-z\-]{20,23}$"), Field(examples=["0GQA5-FA8C0-00002-0000G"])
-]
+EXAMPLE_SERIAL = "3KB8K-ZC38C-00400-20004"
+
+Serial = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z\-]{20,23}$"), Field(examples=[EXAMPLE_SERIAL])]
 
 
 class TicketView(View):

@@ -44,7 +44,7 @@ _GATE: dict[str, LiteralString] = {
             AND s.unit = t.unit AND s.outcome = 'admitted'
         GROUP BY t.order_no, t.line_no, t.unit HAVING count(s.id) <> CASE t.status WHEN 'redeemed' THEN 1 ELSE 0 END""",
     "redeemed_is_told": """
-        SELECT s.order_no || '/' || s.line_no || '/' || s.unit AS subject, 'admitted, and its distributor not told' AS detail
+        SELECT s.order_no || '/' || s.line_no || '/' || s.unit AS subject, 'its distributor was not told' AS detail
         FROM ticket_scans AS s WHERE s.outcome = 'admitted' AND NOT EXISTS (
             SELECT FROM outbox_events AS e WHERE e.subject_id = lpad(s.order_no::text, 19, '0')
                 AND e.kind = 'ticket.redeemed' AND (e.body ->> 'line_no')::int = s.line_no
