@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.deps import capability, parts_of, public, require
 from api.errors import problems
-from api.gate_scanning import Scan, scan_ticket
+from api.gate_scanning import Scan, digest_of, scan_ticket
 from api.gate_views import AdmittedView, GateKeysView, GateKeyView, RedemptionInput
 from api.idempotency import Answer, KeeperDep
 from domain.access import Action, Principal
@@ -38,7 +38,8 @@ async def redeem_ticket(
     Send a fresh `Idempotency-Key` per scan and repeat it when no answer came: the repeat is answered as the first.
     """
     parts = parts_of(request)
-    scan = Scan(f"{caller.ref}/{keeper.key}", body.code, body.gate_id, parts.clock(), body.product_id)
+    key = f"{caller.ref}/{keeper.key}/{digest_of(body.code)}"
+    scan = Scan(key, body.code, body.gate_id, parts.clock(), body.product_id)
 
     async def redeem() -> Answer:
         scanned = await scan_ticket(parts, caller, scan)

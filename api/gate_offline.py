@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from datetime import datetime
 from typing import Annotated
@@ -13,7 +12,7 @@ from starlette.responses import Response
 
 from api.deps import Parts, capability, parts_of, require
 from api.errors import problems
-from api.gate_scanning import Scan, scan_ticket
+from api.gate_scanning import Scan, digest_of, scan_ticket
 from api.gate_views import (
     GateKeyView,
     ListedTicketView,
@@ -101,8 +100,7 @@ async def _bring(parts: Parts, caller: Principal, body: OfflineScansInput) -> An
 
 def _scan(brought: OfflineScanInput, gate_id: str, now: datetime) -> Scan:
     """A gate whose clock runs ahead has scanned no later than now."""
-    digest = hashlib.sha256(brought.code.encode()).hexdigest()
-    key = f"offline/{gate_id}/{brought.scanned_at.isoformat()}/{digest}"
+    key = f"offline/{gate_id}/{brought.scanned_at.isoformat()}/{digest_of(brought.code)}"
     return Scan(key, brought.code, gate_id, min(brought.scanned_at, now), brought.product_id, offline=True)
 
 
@@ -112,7 +110,7 @@ def _listed(ticket: StoredTicket) -> ListedTicketView:
         status=ticket.standing.status,
         valid_from=ticket.window.opens_at,
         valid_until=ticket.window.closes_at,
-        code_sha256=None if ticket.is_own else hashlib.sha256(ticket.code.encode()).hexdigest(),
+        code_sha256=None if ticket.is_own else digest_of(ticket.code),
     )
 
 

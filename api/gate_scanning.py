@@ -44,11 +44,6 @@ class Scan:
     product_id: str | None = None
     offline: bool = False
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 (hex) of what was scanned: codes themselves are not kept where they came to nothing."""
-        return hashlib.sha256(self.code.encode()).hexdigest()
-
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
@@ -59,22 +54,20 @@ class Scanned:
 
     @property
     def refusal(self) -> DomainError | None:
-        """The fact that a gate is told; None where the bearer is let in."""
-        if self.outcome is Outcome.FORGED:
-            return TicketForged()
-        if self.outcome is Outcome.AMBIGUOUS:
-            return TicketAmbiguous()
-        if self.ticket is None:
-            return TicketUnknown()
-        serial, standing = self.ticket.ref.serial, self.ticket.standing
+        """The fact that a gate is told; None only where the bearer is let in."""
+        ticket = self.ticket
+        if ticket is None:
+            known = {Outcome.FORGED: TicketForged, Outcome.AMBIGUOUS: TicketAmbiguous}
+            return known.get(self.outcome, TicketUnknown)()
+        serial, standing = ticket.ref.serial, ticket.standing
         match self.outcome:
+            case Outcome.ADMITTED:
+                return None
             case Outcome.REDEEMED if standing.redeemed_at and standing.redeemed_gate:
                 return TicketRedeemed(serial, standing.redeemed_at, standing.redeemed_gate)
-            case Outcome.VOID:
-                return TicketVoid(serial, standing.voided_at, standing.void_reason)
             case Outcome.NOT_VALID_NOW:
-                return TicketNotValidNow(serial, self.ticket.window)
-        return None
+                return TicketNotValidNow(serial, ticket.window)
+        return TicketVoid(serial, standing.voided_at, standing.void_reason)
 
 
 async def scan_ticket(parts: Parts, caller: Principal, scan: Scan) -> Scanned:
@@ -91,10 +84,17 @@ async def scan_ticket(parts: Parts, caller: Principal, scan: Scan) -> Scanned:
         scanned = found if found.ticket is None else await _judge(cx, found.ticket, scan, now)
         ref = scanned.ticket.ref if scanned.ticket else None
         note = ScanNote(
-            scan.key, ref, scan.digest, scan.gate_id, caller.ref, scanned.outcome, scan.offline, scan.scanned_at
+            scan.key,
+            ref,
+            digest_of(scan.code),
+            scan.gate_id,
+            caller.ref,
+            scanned.outcome,
+            scan.offline,
+            scan.scanned_at,
         )
         await gate.record_scan(cx, note, at=now)
-        if scan.offline and scanned.ticket and scanned.outcome in CASES:
+        if scan.offline and scanned.ticket and _is_case(scanned, scan):
             await _open_case(cx, scanned.ticket, scanned.outcome, scan, now)
     return scanned
 
@@ -126,6 +126,12 @@ async def _judge(cx: Connection, ticket: StoredTicket, scan: Scan, now: datetime
     return Scanned(outcome, replace(ticket, standing=standing))
 
 
+def _is_case(scanned: Scanned, scan: Scan) -> bool:
+    """Not where the gate has redeemed the ticket itself: it is one entry, of which the gate had not heard our answer."""
+    assert scanned.ticket is not None
+    return scanned.outcome in CASES and scanned.ticket.standing.redeemed_gate != scan.gate_id
+
+
 async def _open_case(cx: Connection, ticket: StoredTicket, outcome: Outcome, scan: Scan, now: datetime) -> None:
     """One case per ticket and kind; all further scans are on the ticket's record."""
     kind, ref, standing = CASES[outcome], ticket.ref, ticket.standing
@@ -146,6 +152,11 @@ async def _open_case(cx: Connection, ticket: StoredTicket, outcome: Outcome, sca
         },
         at=now,
     )
+
+
+def digest_of(code: str) -> str:
+    """SHA-256 (hex) of a code: what is kept and listed of codes, which are worth money themselves."""
+    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def case_id(ref: TicketRef, kind: str) -> str:

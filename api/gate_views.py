@@ -16,8 +16,6 @@ from storage.tickets import StoredTicket
 MAX_CODE = 4096
 MAX_SCANS = 500
 
-EXAMPLE_CODE = "TSR1.AAECAwQFBgcICQ"
-
 
 def _printable(text: str) -> str:
     if not text.isprintable():
@@ -29,7 +27,7 @@ Code = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_CODE),
     AfterValidator(_printable),
-    Field(description="What was scanned, unchanged: our token, or the supplier's code.", examples=[EXAMPLE_CODE]),
+    Field(description="What was scanned, unchanged: our token, or the supplier's code.", examples=["NG-4711"]),
 ]
 GateId = Annotated[Id, Field(description="The gate's own name.", examples=["north-1"])]
 ForProduct = Annotated[

@@ -24,9 +24,9 @@ from storage.tickets import StoredTicket
 router = capability("tickets", "Tickets")
 
 OrderNumber = Annotated[str, Path(pattern=r"^[0-9]{1,19}$", examples=["1039000000000000001"])]
-LineNumber = Annotated[int, Path(ge=1, le=65_535, description="The line of the order.", examples=[1])]
-Unit = Annotated[int, Path(ge=0, le=65_535, description="The unit of the line, from 0.", examples=[0])]
-TicketSerial = Annotated[Serial, Path(description="As it stands on the ticket, with or without hyphens.")]
+LineNumber = Annotated[int, Path(ge=1, le=65_535)]
+Unit = Annotated[int, Path(ge=0, le=65_535)]
+TicketSerial = Annotated[Serial, Path()]
 Reader = Annotated[Principal, require(Action.ORDER_READ)]
 
 MAX_PAGES = 200
@@ -57,13 +57,13 @@ class Pdf(Response):
 async def read_qr(order_no: OrderNumber, line_no: LineNumber, unit: Unit, caller: Reader, request: Request) -> Response:
     """What the gate scans: our signed token, or the supplier's own code. A void ticket has none."""
     parts = parts_of(request)
-    found = await _issued(parts, caller, order_no)
-    ref = TicketRef(found[0].ref.order_no, line_no, unit)
-    ticket = next((each for each in found if each.ref == ref), None)
+    async with parts.database.reading() as connection:
+        number, _ = await _issued(connection, caller, order_no)
+        ticket = await tickets.find(connection, TicketRef(number, line_no, unit))
     if ticket is None:
         raise TicketUnknown
     if ticket.standing.status is TicketStatus.VOID:
-        raise TicketVoid(ref.serial, ticket.standing.voided_at, ticket.standing.void_reason)
+        raise TicketVoid(ticket.ref.serial, ticket.standing.voided_at, ticket.standing.void_reason)
     png = await asyncio.to_thread(png_of, PrintedTicket(ticket, code_of(parts.ticket_keys, ticket)))
     return Png(png, headers=_PRIVATE)
 
@@ -82,11 +82,12 @@ async def read_pdf(
 ) -> Response:
     """A page per ticket. Void tickets are marked and have no QR code."""
     parts = parts_of(request)
-    found = await _issued(parts, caller, order_no)
-    pages = found[first - 1 : first - 1 + MAX_PAGES]
+    async with parts.database.reading() as connection:
+        number, total = await _issued(connection, caller, order_no)
+        pages = await tickets.of_order(connection, number, skip=first - 1, limit=MAX_PAGES)
     if not pages:
         raise TicketUnknown
-    return Pdf(await asyncio.to_thread(_printed, parts, pages, first, len(found)), headers=_PRIVATE)
+    return Pdf(await asyncio.to_thread(_printed, parts, pages, first, total), headers=_PRIVATE)
 
 
 def _printed(parts: Parts, pages: list[StoredTicket], first: int, total: int) -> bytes:
@@ -151,18 +152,15 @@ async def _detail(cx: Connection, ref: TicketRef, caller: Principal) -> TicketDe
     return TicketDetailView.of(ticket, await gate.scans_of(cx, ref, limit=SCANS_SHOWN))
 
 
-async def _issued(parts: Parts, caller: Principal, order_no: str) -> list[StoredTicket]:
-    """The order's tickets. Raises OrderNotFound, for foreign orders too, and TicketsNotIssued."""
+async def _issued(cx: Connection, caller: Principal, order_no: str) -> tuple[int, int]:
+    """The order's number and how many tickets it has. Raises OrderNotFound, for foreign orders too, TicketsNotIssued."""
     number = int(order_no)
-    async with parts.database.reading() as connection:
-        head = (
-            await order_reading.read_head(connection, number, distributor_id=caller.distributor_id)
-            if number < 2**63
-            else None
-        )
-        if head is None:
-            raise OrderNotFound(order_no)
-        found = await tickets.of_order(connection, number)
-    if not found:
+    if number >= 2**63:
+        raise OrderNotFound(order_no)
+    head = await order_reading.read_head(cx, number, distributor_id=caller.distributor_id)
+    if head is None:
+        raise OrderNotFound(order_no)
+    total = await tickets.count(cx, number)
+    if not total:
         raise TicketsNotIssued(head.status)
-    return found
+    return number, total

@@ -110,9 +110,18 @@ async def refs_of_code(cx: Connection, code: str, product_id: str | None) -> lis
     return [TicketRef(**row) async for row in cursor]
 
 
-async def of_order(cx: Connection, order_no: int) -> list[StoredTicket]:
-    """All tickets of an order, in the order of lines and units."""
-    cursor = await cx.execute(f"{_TICKET} WHERE t.order_no = %s ORDER BY t.line_no, t.unit", (order_no,))
+async def count(cx: Connection, order_no: int) -> int:
+    """How many tickets the order has, void ones included."""
+    cursor = await cx.execute("SELECT count(*) AS tickets FROM tickets WHERE order_no = %s", (order_no,))
+    row = await cursor.fetchone()
+    return row["tickets"] if row else 0
+
+
+async def of_order(cx: Connection, order_no: int, *, skip: int, limit: int) -> list[StoredTicket]:
+    """Tickets of an order, in the order of lines and units."""
+    cursor = await cx.execute(
+        f"{_TICKET} WHERE t.order_no = %s ORDER BY t.line_no, t.unit OFFSET %s LIMIT %s", (order_no, skip, limit)
+    )
     return [StoredTicket.of(row) async for row in cursor]
 
 

@@ -162,6 +162,17 @@ async def test_the_same_scan_brought_again_counts_once(world: GateWorld, buyer: 
     assert await cases(world, issued) == []
 
 
+async def test_a_gate_that_did_not_hear_our_answer_and_brings_the_entry_later_is_no_case(
+    world: GateWorld, buyer: Caller
+) -> None:
+    issued = await world.order(buyer)
+    token = await world.token(issued)
+    await world.scan(token, "south-1")
+    (told,) = (await world.bring("south-1", scan(token, world.clock.now))).json()["results"]
+    assert told["outcome"] == "redeemed"
+    assert await cases(world, issued) == []
+
+
 async def test_what_nobody_issued_is_reported_beside_what_is_good(world: GateWorld, buyer: Caller) -> None:
     issued = await world.order(buyer)
     good, now = await world.token(issued), world.clock.now

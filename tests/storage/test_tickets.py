@@ -39,7 +39,7 @@ async def test_a_line_gets_one_ticket_per_unit_however_often_it_is_minted(issued
     async with issued.transaction() as cx:
         assert await tickets.mint_tickets(cx, ORDER, 2, at=START) == world.QUANTITY
         assert await tickets.mint_tickets(cx, ORDER, 2, at=START + timedelta(days=1)) == 0
-        minted = [ticket for ticket in await tickets.of_order(cx, ORDER) if ticket.ref.line_no == 2]
+        minted = [ticket for ticket in await tickets.of_order(cx, ORDER, skip=0, limit=9) if ticket.ref.line_no == 2]
     assert [ticket.ref.unit for ticket in minted] == [0, 1]
     assert {(ticket.code, ticket.is_own, ticket.issued_at) for ticket in minted} == {("", True, START)}
 
