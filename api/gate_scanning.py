@@ -127,7 +127,7 @@ async def _judge(cx: Connection, ticket: StoredTicket, scan: Scan, now: datetime
 
 
 def _is_case(scanned: Scanned, scan: Scan) -> bool:
-    """Not where the gate has redeemed the ticket itself: it is one entry, of which the gate had not heard our answer."""
+    """Not where the gate has redeemed the ticket itself: that is one entry, and the gate had not heard our answer."""
     assert scanned.ticket is not None
     return scanned.outcome in CASES and scanned.ticket.standing.redeemed_gate != scan.gate_id
 

@@ -153,7 +153,7 @@ async def _detail(cx: Connection, ref: TicketRef, caller: Principal) -> TicketDe
 
 
 async def _issued(cx: Connection, caller: Principal, order_no: str) -> tuple[int, int]:
-    """The order's number and how many tickets it has. Raises OrderNotFound, for foreign orders too, TicketsNotIssued."""
+    """The order's number and how many tickets it has. Raises OrderNotFound (foreign ones too), TicketsNotIssued."""
     number = int(order_no)
     if number >= 2**63:
         raise OrderNotFound(order_no)
