@@ -15,10 +15,11 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
-from api import order_host
+from api import delivery_host, order_host
 from settings import Settings
-from storage import bookings, order_claims, order_reading
+from storage import bookings, order_claims, order_reading, units
 from storage.database import Database
+from workflows.deliveries import delivery_workflow_id
 from workflows.orders import order_workflow_id
 
 PAGE = 500
@@ -35,6 +36,7 @@ class Reconciled:
     orders: int = 0
     claims: int = 0
     releases: int = 0
+    deliveries: int = 0
     looked_at: int = 0
 
     def report(self) -> dict[str, int]:
@@ -54,6 +56,7 @@ async def reconcile(settings: Settings, tell: Tell = lambda _: None) -> Reconcil
         await _claims(database, client, done, tell)
         await _orders(database, client, done, tell)
         await _releases(database, client, done, tell)
+        await _deliveries(database, client, done, tell)
     return done
 
 
@@ -120,6 +123,24 @@ async def _releases(database: Database, client: Client, done: Reconciled, tell: 
         if len(rows) < PAGE:
             return
         after = rows[-1]["order_no"]
+
+
+async def _deliveries(database: Database, client: Client, done: Reconciled, tell: Tell) -> None:
+    """Lines of which something is on its way: their delivery, started again, goes on from the rows."""
+    after = (0, 0)
+    while True:
+        async with database.reading() as cx:
+            rows = await units.lines_on_their_way(cx, after=after, limit=PAGE)
+        for row in rows:
+            done.looked_at += 1
+            order_no, line_no = row["order_no"], row["line_no"]
+            if not await _is_running(client, delivery_workflow_id(order_no, line_no)):
+                await delivery_host.deliver_again(client, order_no, line_no)
+                done.deliveries += 1
+                tell(f"order {order_no:019d} line {line_no}: on its way, but its delivery was lost, started again")
+        if len(rows) < PAGE:
+            return
+        after = (rows[-1]["order_no"], rows[-1]["line_no"])
 
 
 async def _host_again(client: Client, row: Mapping[str, Any]) -> None:

@@ -21,23 +21,26 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 import telemetry
 from activities.catalog import CatalogActivities
 from activities.failures import FailFast
+from activities.fulfilment import FulfilmentActivities
 from activities.issuance import IssuanceActivities
 from activities.order_plans import OrderTimings
 from activities.orders import OrderActivities
 from activities.payloads import DATA_CONVERTER
 from activities.supplier_directory import Directory
 from activities.suppliers import SupplierActivities
+from domain.categories import CATEGORIES
 from settings import Settings
 from storage.database import Database
 from storage.supplier_contracts import list_suppliers
 from workflows.catalog import CatalogSyncWorkflow
+from workflows.deliveries import DeliveryWorkflow
 from workflows.execution import supplier_queue
 from workflows.orders import ORDER_TASK_QUEUE, OrderWorkflow
 from workflows.resolutions import ResolutionWorkflow
 
 _log = structlog.get_logger(__name__)
 
-WORKFLOWS = (OrderWorkflow, ResolutionWorkflow, CatalogSyncWorkflow)
+WORKFLOWS = (OrderWorkflow, DeliveryWorkflow, ResolutionWorkflow, CatalogSyncWorkflow)
 """Every workflow there is. A new one is one line here."""
 
 SUPPLIERS_LOOK_S = 5.0
@@ -64,6 +67,7 @@ class Workers:
     def __init__(
         self, settings: Settings, client: Client, database: Database, *, interceptors: Sequence[Interceptor] = ()
     ) -> None:
+        CATEGORIES.load(settings.kind_places)
         self._settings = settings
         self._client = client
         self._database = database
@@ -93,12 +97,14 @@ class Workers:
         settings = self._settings
         timings = OrderTimings(settings.lock_s, settings.lock_ceiling_s, settings.review_s)
         orders, issuance = OrderActivities(self._database, timings), IssuanceActivities(self._database)
+        fulfilment = FulfilmentActivities(self._database)
         catalog = CatalogActivities(self._database, self._directory)
         return Worker(
             self._client,
             task_queue=ORDER_TASK_QUEUE,
             workflows=list(WORKFLOWS),
-            activities=[*_activities(orders), *_activities(issuance), *_activities(catalog),
+            activities=[*_activities(orders), *_activities(issuance), *_activities(fulfilment),
+                        *_activities(catalog),
                         self._suppliers.read_negotiation],
             workflow_runner=workflow_runner(sandboxed=settings.worker_sandboxed),
             max_concurrent_activities=settings.worker_activities,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ from domain.placing import (
     demand_per_sku,
     judge_risk,
 )
-from storage import order_admission, order_claims, order_credit, order_stock, order_writing
+from storage import codes, order_admission, order_claims, order_credit, order_stock, order_writing
 from storage.database import Connection
 from storage.order_admission import Wish
 
@@ -46,7 +47,9 @@ async def admit(cx: Connection, message: OpenOrder, timings: OrderTimings) -> Op
     return Opened(plan=_new_plan(wish, plans, timings, in_review=verdict == "review"))
 
 
-async def plan_wish(cx: Connection, distributor_id: str, request: dict[str, Any], now: datetime) -> PlannedOrder:
+async def plan_wish(
+    cx: Connection, distributor_id: str, request: dict[str, Any], now: datetime, timings: OrderTimings
+) -> PlannedOrder:
     """The same checks for a wish that nobody has claimed; raises the DomainError that placing would refuse with.
 
     Reads only: what is free now may be gone when the order is placed.
@@ -58,8 +61,9 @@ async def plan_wish(cx: Connection, distributor_id: str, request: dict[str, Any]
     free = await order_credit.free(cx, distributor_id)
     if total > free:
         raise CreditExceeded(Money(total, currency), Money(free, currency))
-    wanted = demand_per_sku([(e.new.sku_id, e.new.quantity) for e in lines if e.plan.stock_policy != "none"])
-    short = await order_stock.shortage(cx, wanted)
+    own = [each for each in lines if each.plan.stock_policy not in ("none", "codes")]
+    pooled = [each for each in lines if each.plan.stock_policy == "codes"]
+    short = await order_stock.shortage(cx, _demand(own)) | await codes.left(cx, _demand(pooled), at=now)
     if short:
         raise InsufficientStock(short)
     planned = tuple(
@@ -68,13 +72,17 @@ async def plan_wish(cx: Connection, distributor_id: str, request: dict[str, Any]
             sku_id=each.new.sku_id,
             quantity=each.new.quantity,
             unit_price_minor=each.new.unit_price_minor,
-            holds_stock=each.plan.stock_policy in ("hold", "at_place"),
-            holds_at_supplier=each.plan.offers[0].lock,
+            holds_stock=each.plan.stock_policy in ("hold", "at_place", "codes"),
+            holds_at_supplier=bool(each.plan.offers) and each.plan.offers[0].lock,
         )
         for each in lines
     )
-    lock_s = min(offer.lock_s for each in lines for offer in each.plan.offers[:1])
+    lock_s = lock_s_of([each.plan for each in lines], timings)
     return PlannedOrder(currency, total, free, lock_s, verdict == "review", planned)
+
+
+def _demand(lines: Sequence[Admitted]) -> dict[str, int]:
+    return demand_per_sku([(line.new.sku_id, line.new.quantity) for line in lines])
 
 
 async def _as_it_stands(cx: Connection, wish: Wish, timings: OrderTimings) -> Opened:

@@ -16,14 +16,13 @@ from activities.order_messages import (
     TakeBackLine,
     TryElsewhere,
 )
-from activities.order_writes import facts_of, order_under_lock, save
-from domain.issuance import IssuedTicket
-from domain.order import Order
+from activities.order_writes import facts_of, intent_of, order_under_lock, save
+from activities.unit_writes import record_credentials, void_line, void_what_is_taken_back
+from domain.categories import CATEGORIES
 from domain.orders import OrderStatus
 from domain.settlement import flow_at_issue, flow_at_loss, flow_at_refund, flow_at_supplier_refund, loss_of
-from storage import bookings, order_credit, order_exceptions, order_stock
-from storage.bookings import Intent
-from storage.database import Connection, Database
+from storage import bookings, codes, order_credit, order_exceptions, order_stock, units
+from storage.database import Database
 from storage.settlement import insert_flows
 
 
@@ -44,14 +43,18 @@ class IssuanceActivities:
             line = order.line(booking.line_no)
             if line.status is not OrderStatus.ISSUING:
                 return
-            await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "confirmed", at=message.at)
-            tickets = await _tickets(cx, message)
-            await bookings.insert_tickets(cx, booking.order_no, booking.line_no, tickets, at=message.at)
+            for each in (booking, *message.others):
+                await bookings.mark(cx, each.order_no, each.line_no, each.attempt, "confirmed", at=message.at)
+            await record_credentials(cx, line, (booking, *message.others), at=message.at)
             order.issue_line(
-                booking.line_no, message.at, supplier_id=booking.supplier_id, cost_minor=message.cost_minor
+                booking.line_no,
+                message.at,
+                supplier_id=booking.supplier_id,
+                cost_minor=message.cost_minor,
+                carried=CATEGORIES.of(line.kind).carried,
             )
             await save(cx, order, actor=message.actor, at=message.at)
-            await _void_what_is_taken_back(cx, order)
+            await void_what_is_taken_back(cx, order, at=message.at)
             flow = flow_at_issue(facts_of(order, line), booking.supplier_id, message.cost_minor, message.at)
             await insert_flows(cx, payables=[flow])
 
@@ -68,12 +71,17 @@ class IssuanceActivities:
                 await bookings.mark(
                     cx, booking.order_no, booking.line_no, booking.attempt, message.booking_state, at=message.at
                 )
+            for state, others in (("rejected", message.rejected), ("releasing", message.releasing)):
+                for each in others:
+                    await bookings.mark(cx, each.order_no, each.line_no, each.attempt, state, at=message.at)
             if line.status is not OrderStatus.ISSUING:
                 return
             order.fail_line(message.line_no, message.failure, message.at)
             await save(cx, order, actor=message.actor, at=message.at)
-            await _void_what_is_taken_back(cx, order)
+            await void_what_is_taken_back(cx, order, at=message.at)
+            await units.void(cx, order.order_no, message.line_no, at=message.at, reason=message.failure.code)
             await order_stock.give_back(cx, order.order_no, message.line_no, at=message.at)
+            await codes.release(cx, order.order_no, message.line_no)
             await insert_flows(cx, [flow_at_refund(facts_of(order, line), line.total_minor, message.at)])
             await order_credit.give_back(cx, order.distributor_id, line.total_minor)
 
@@ -91,16 +99,7 @@ class IssuanceActivities:
                 at=message.at,
                 answer={"code": message.code},
             )
-            intent = Intent(
-                after.line_no,
-                after.attempt,
-                after.offer_id,
-                after.supplier_id,
-                after.reference,
-                after.cost_minor,
-                state="issuing",
-            )
-            await bookings.intend(cx, booking.order_no, [intent], at=message.at)
+            await bookings.intend(cx, booking.order_no, [intent_of(after, state="issuing")], at=message.at)
 
     @activity.defn
     async def record_booking(self, message: RecordBooking) -> None:
@@ -142,15 +141,17 @@ class IssuanceActivities:
         booking = message.booking
         async with order_under_lock(self._database, booking.order_no) as (cx, order):
             line = order.line(booking.line_no)
-            await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "releasing", at=message.at)
-            await bookings.mark(cx, booking.order_no, booking.line_no, booking.attempt, "released", at=message.at)
+            for each in (booking, *message.others):
+                await bookings.mark(cx, each.order_no, each.line_no, each.attempt, "releasing", at=message.at)
+                await bookings.mark(cx, each.order_no, each.line_no, each.attempt, "released", at=message.at)
             if line.status not in (OrderStatus.ISSUED, OrderStatus.REFUNDING):
                 return
             credit = message.supplier_credit_minor
             order.take_back_line(booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit)
             await save(cx, order, actor=message.actor, at=message.at)
-            await bookings.void_tickets(cx, booking.order_no, booking.line_no)
+            await void_line(cx, order.order_no, booking.line_no, at=message.at, reason=message.reason)
             await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at)
+            await codes.burn(cx, order.order_no, booking.line_no)
             facts = facts_of(order, line)
             await insert_flows(
                 cx,
@@ -169,6 +170,7 @@ class IssuanceActivities:
             order.keep_line(booking.line_no, message.at, reason=f"supplier: {message.supplier_code}")
             await save(cx, order, actor="system", at=message.at)
             await bookings.restore_tickets(cx, booking.order_no, booking.line_no)
+            await units.restore(cx, booking.order_no, booking.line_no, at=message.at)
 
     @activity.defn
     async def record_loss(self, message: RecordLoss) -> None:
@@ -208,16 +210,3 @@ class IssuanceActivities:
             await order_exceptions.resolve(
                 cx, message.exception_id, by=message.actor, at=message.at, resolution=message.resolution
             )
-
-
-async def _void_what_is_taken_back(cx: Connection, order: Order) -> None:
-    """All or nothing: siblings that were issued are on their way back, and a gate must say no at once."""
-    for line in order.lines:
-        if line.status is OrderStatus.REFUNDING:
-            await bookings.void_tickets(cx, order.order_no, line.line_no)
-
-
-async def _tickets(cx: Connection, message: RecordIssue) -> list[IssuedTicket]:
-    booking = message.booking
-    answer = await bookings.read_answer(cx, booking.order_no, booking.line_no, booking.attempt)
-    return [IssuedTicket(**ticket) for ticket in answer.get("tickets", ())]

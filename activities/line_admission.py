@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from activities.order_messages import LinePlan
-from activities.order_plans import offers_of
+from activities.order_plans import delivers, offers_of, steps_of, terms_of
 from domain.access import Action, Grant, Resource, ResourceKind, permits
 from domain.catalog import (
     NotOnSale,
@@ -20,10 +20,11 @@ from domain.catalog import (
     price_at,
     snapshot_of,
 )
-from domain.categories import CATEGORIES, OrderedLine
+from domain.categories import CATEGORIES, Category, OrderedLine
 from domain.money import CurrencyMismatch, Money
+from domain.operations import Call, effect_of
 from domain.orders import OrderStatus
-from domain.placing import BuyerBlocked, DistributorBlocked, NoSupplier, NotPermitted, PriceChanged
+from domain.placing import BuyerBlocked, DistributorBlocked, NoSupplier, NotDeliverable, NotPermitted, PriceChanged
 from storage import order_admission
 from storage.database import Connection
 from storage.order_admission import NewLine, Wish
@@ -47,7 +48,7 @@ async def judge_lines(cx: Connection, wish: Wish, now: datetime) -> list[Admitte
         raise CurrencyMismatch(wish.currency, wish.request["currency"])
     asked = wish.request["lines"]
     offered = await order_admission.read_offered(
-        cx, sorted({line["sku_id"] for line in asked}), channel=wish.channel, now=now
+        cx, sorted({line["sku_id"] for line in asked}), channel=wish.channel, now=now, place=wish.request.get("ship_to")
     )
     await _judge_grants(cx, wish, offered, now)
     event_units: dict[tuple[str, datetime | None], int] = {}
@@ -106,13 +107,13 @@ async def _judge_line(
         raise NotOnSale(sku_id)
     seen = Money(asked["unit_price"]["amount_minor"], asked["unit_price"]["currency"])
     price = _price_now(row, wish, seen, now)
-    offers = offers_of(row, currency)
-    if not offers:
-        raise NoSupplier(sku_id)
+    offers, terms = offers_of(row, currency), terms_of(row)
     starts_at = await _starts_at(cx, row, asked)
     event = (row["product_id"], starts_at)
     line = await _ordered_line(cx, wish, row, asked, starts_at, earlier=event_units.get(event, 0))
     category.validate(line, now)
+    if not offers and isinstance(effect_of(category.steps(terms)), Call):
+        raise _nobody_sells(sku_id, category, wish)
     event_units[event] = event_units.get(event, 0) + asked["quantity"]
     sku = SkuFacts(sku_id, row["sku_title"], row["sku_attributes"], row["event_at"])
     shot = snapshot_of(_product_facts(row), sku, price)
@@ -131,8 +132,26 @@ async def _judge_line(
         visitors=asked.get("visitors"),
         account=asked.get("account"),
     )
-    plan = LinePlan(number, sku_id, row["kind"], asked["quantity"], row["stock_policy"], OrderStatus.PENDING, offers)
+    plan = LinePlan(
+        number,
+        sku_id,
+        row["kind"],
+        asked["quantity"],
+        row["stock_policy"],
+        OrderStatus.PENDING,
+        offers,
+        steps=steps_of(row["kind"], terms),
+        delivers=delivers(row["kind"], terms),
+    )
     return Admitted(new, plan)
+
+
+def _nobody_sells(sku_id: str, category: Category, wish: Wish) -> NoSupplier | NotDeliverable:
+    """Why there is no offer: nobody sells the variant, or nobody carries it to where the buyer is."""
+    to = wish.request.get("ship_to")
+    if category.carried and to:
+        return NotDeliverable(sku_id, f"{to['city']}, {to['region']}, {to['country']}")
+    return NoSupplier(sku_id)
 
 
 def _price_now(row: Mapping[str, Any], wish: Wish, seen: Money, now: datetime) -> Price:
@@ -195,6 +214,10 @@ async def _ordered_line(
     return OrderedLine(
         sku_id=row["sku_id"],
         quantity=asked["quantity"],
+        terms=terms_of(row),
+        account=asked.get("account"),
+        ship_to=wish.request.get("ship_to"),
+        weight_g=row["weight_g"],
         starts_at=starts_at,
         session_required=row["session_required"] or availability_id is not None,
         session_known=availability_id is not None and starts_at is not None,

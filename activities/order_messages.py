@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from domain.errors import Refusal
 from domain.issuance import NegotiationTerms, QueryAnswer
+from domain.operations import Operation
 from domain.orders import OrderStatus
 
 
@@ -42,11 +43,26 @@ class BookingState:
     negotiating_since: datetime | None
     asked: int
     escalated: bool
+    quantity: int | None = None
+    warehouse_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The pieces of a line that one warehouse sends."""
+
+    warehouse_id: str
+    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class LinePlan:
-    """A line as its process needs it. `bookings` is empty for a new order."""
+    """A line as its process needs it. `bookings` is empty for a new order.
+
+    `steps`: what brings it to issued, as its kind had them when the order was opened; empty in plans that are older
+    than kinds with steps: bought whole at a supplier. `parts`: which warehouse sends how much, once that is known.
+    `delivers`: its kind goes on after issue.
+    """
 
     line_no: int
     sku_id: str
@@ -56,6 +72,9 @@ class LinePlan:
     status: OrderStatus
     offers: tuple[OfferTerms, ...]
     bookings: tuple[BookingState, ...] = ()
+    steps: tuple[Operation, ...] = ()
+    parts: tuple[Part, ...] = ()
+    delivers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +200,7 @@ class ExtendOrder:
 
 @dataclass(frozen=True, slots=True)
 class BookingIntent:
-    """One attempt about to be sent; `cost_minor` for the whole line."""
+    """One attempt about to be sent; `cost_minor` for all its pieces: `quantity` of them, or the whole line (None)."""
 
     line_no: int
     attempt: int
@@ -189,23 +208,32 @@ class BookingIntent:
     supplier_id: str
     reference: str
     cost_minor: int
+    quantity: int | None = None
+    warehouse_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IntendBookings:
+    """`issuing`: they are sent for good, not only to be held."""
+
     order_no: int
     at: datetime
     intents: tuple[BookingIntent, ...]
+    issuing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmOrder:
-    """`intents` are the bookings that issuing will send: stored in the transaction that begins issuing."""
+    """`intents` are the bookings that issuing will send: stored in the transaction that begins issuing.
+
+    `apart`: lines that are sent in parts, whose bookings follow when it is known which warehouse sends how much.
+    """
 
     order_no: int
     at: datetime
     actor: str
     intents: tuple[BookingIntent, ...]
+    apart: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,19 +245,26 @@ class Confirmation:
 
     gone: tuple[int, ...] = ()
     ahead: bool = False
+    parts: dict[int, tuple[Part, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordIssue:
+    """`others`: the bookings of the line's other parts, confirmed too. `cost_minor`: of all of them."""
+
     booking: BookingRef
     at: datetime
     cost_minor: int
     actor: str = "system"
+    others: tuple[BookingRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFailure:
-    """The line is certain not to be issued. `booking`: the attempt that was rejected last, if there was one."""
+    """The line is certain not to be issued. `booking`: the attempt that was rejected last, if there was one.
+
+    `rejected`, `releasing`: the attempts at the line's other parts that failed too, or are given back.
+    """
 
     order_no: int
     line_no: int
@@ -238,6 +273,8 @@ class RecordFailure:
     booking: BookingRef | None = None
     booking_state: str = "rejected"
     actor: str = "system"
+    rejected: tuple[BookingRef, ...] = ()
+    releasing: tuple[BookingRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +307,7 @@ class TakeBackLine:
     reason: str
     supplier_credit_minor: int
     actor: str = "system"
+    others: tuple[BookingRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from activities.order_messages import BookingState, LinePlan, OfferTerms, OrderPlan
+from activities.order_messages import BookingState, LinePlan, OfferTerms, OrderPlan, Part
+from domain.categories import CATEGORIES, LineTerms
+from domain.operations import ISSUED, Call, Operation, delivering, issuing
 from domain.order import Order
 from domain.orders import OrderStatus, allowed_actions
-from storage import bookings, order_admission, order_reading
+from storage import bookings, order_admission, order_reading, order_stock
 from storage.database import Connection
 
 
@@ -40,6 +42,26 @@ def offers_of(row: Mapping[str, Any], currency: str) -> tuple[OfferTerms, ...]:
     )
 
 
+def terms_of(row: Mapping[str, Any]) -> LineTerms:
+    """What of a variant's row decides how its lines are fulfilled."""
+    return LineTerms(row["stock_policy"], row["offered"])
+
+
+def steps_of(kind: str, terms: LineTerms) -> tuple[Operation, ...]:
+    """The kind's steps up to issued; empty for what most orders do, so that their histories don't carry it."""
+    steps = issuing(CATEGORIES.of(kind).steps(terms))
+    return () if steps == USUAL_STEPS else steps
+
+
+def delivers(kind: str, terms: LineTerms) -> bool:
+    """Whether the kind goes on after its lines are issued."""
+    return bool(delivering(CATEGORIES.of(kind).steps(terms)))
+
+
+USUAL_STEPS: tuple[Operation, ...] = (Call(), ISSUED)
+"""Bought whole at a supplier."""
+
+
 def lock_s_of(lines: Sequence[LinePlan], timings: OrderTimings) -> int:
     """The shortest lock that any first supplier of the lines grants, within ours."""
     return min([timings.lock_s, *(line.offers[0].lock_s for line in lines if line.offers)])
@@ -55,8 +77,10 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
         sorted({line["sku_id"] for line in line_rows}),
         channel=row["channel"],
         now=row["created_at"],
+        place=row["ship_to"],
         withdrawn=True,
     )
+    parts = await order_stock.parts_of(cx, order_no)
     attempts: dict[int, list[BookingState]] = {}
     for booking in await bookings.of_order(cx, order_no):
         attempts.setdefault(booking["line_no"], []).append(
@@ -71,6 +95,8 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
                 negotiating_since=booking["negotiating_since"],
                 asked=booking["asked"],
                 escalated=booking["escalated_at"] is not None,
+                quantity=booking["quantity"],
+                warehouse_id=booking["warehouse_id"],
             )
         )
     lines = tuple(
@@ -83,6 +109,9 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
             status=OrderStatus(line["status"]),
             offers=offers_of(offered[line["sku_id"]], row["currency"]),
             bookings=tuple(attempts.get(line["line_no"], ())),
+            steps=steps_of(line["kind"], terms_of(offered[line["sku_id"]])),
+            delivers=delivers(line["kind"], terms_of(offered[line["sku_id"]])),
+            parts=tuple(Part(*part) for part in parts.get(line["line_no"], ())),
         )
         for line in line_rows
     )

@@ -8,10 +8,12 @@ from datetime import datetime
 
 from temporalio.exceptions import ApplicationError
 
+from activities.order_messages import BookingIntent
 from domain.announcements import announcements
 from domain.order import Line, Order
 from domain.settlement import LineFacts
 from storage import order_writing
+from storage.bookings import Intent
 from storage.database import Connection, Database
 from storage.order_writing import Announcement
 
@@ -30,6 +32,21 @@ async def save(cx: Connection, order: Order, *, actor: str, at: datetime) -> Non
     """Write the order with its log and the events that follow from its changes."""
     told = [Announcement(kind, body) for kind, body in announcements(order, order.changes)]
     await order_writing.save_order(cx, order, actor=actor, at=at, announcements=told)
+
+
+def intent_of(intent: BookingIntent, *, state: str) -> Intent:
+    """A process's intent as the row that is stored before anything is sent."""
+    return Intent(
+        intent.line_no,
+        intent.attempt,
+        intent.offer_id,
+        intent.supplier_id,
+        intent.reference,
+        intent.cost_minor,
+        state,
+        intent.quantity,
+        intent.warehouse_id,
+    )
 
 
 def facts_of(order: Order, line: Line) -> LineFacts:

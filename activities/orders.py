@@ -5,6 +5,8 @@ All may run twice: the order's state, under its row's lock, says whether the eff
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from temporalio import activity
 
 from activities.admission import admit
@@ -18,19 +20,19 @@ from activities.order_messages import (
     IntendBookings,
     Opened,
     OpenOrder,
+    Part,
     PlaceAnswer,
     RecordLock,
     RefuseOrder,
 )
 from activities.order_plans import OrderTimings, answer_facts
-from activities.order_writes import all_facts, facts_of, order_under_lock, save
+from activities.order_writes import all_facts, facts_of, intent_of, order_under_lock, save
 from domain.errors import Refusal
 from domain.order import Order
 from domain.orders import OrderStatus
 from domain.placing import InsufficientStock
 from domain.settlement import ReceivableFlow, flow_at_cancel, flow_at_refund, flows_at_lock
-from storage import bookings, order_claims, order_credit, order_stock
-from storage.bookings import Intent
+from storage import bookings, codes, order_claims, order_credit, order_stock
 from storage.database import Connection, Database
 from storage.settlement import insert_flows
 
@@ -54,15 +56,19 @@ class OrderActivities:
 
     @activity.defn
     async def hold_stock(self, message: HoldStock) -> Refusal | None:
-        """Hold the order's own quota, all lines or none. Idempotency: holds are named by order and line."""
+        """Hold the order's own quota and codes, all lines or none. Idempotency: holds are named by order and line."""
         async with self._database.reading() as cx:
             if await order_stock.hold_one(cx, message.order_no, expires_at=message.expires_at):
                 return None
         async with order_under_lock(self._database, message.order_no) as (cx, order):
-            demands = await order_stock.demands(cx, message.order_no)
-            if not demands or order.status is not OrderStatus.PENDING:
+            if order.status is not OrderStatus.PENDING:
                 return None
-            short = await order_stock.hold(cx, message.order_no, demands, expires_at=message.expires_at, at=message.at)
+            demands = await order_stock.demands(cx, message.order_no)
+            short: Mapping[str, int] | None = None
+            if demands:
+                until = message.expires_at
+                short = await order_stock.hold(cx, message.order_no, demands, expires_at=until, at=message.at)
+            short = short or await codes.hold(cx, message.order_no, at=message.at)
             return Refusal.of(InsufficientStock(short)) if short else None
 
     @activity.defn
@@ -103,6 +109,7 @@ class OrderActivities:
                 await save(cx, order, actor=message.actor, at=message.at)
                 await bookings.begin_release(cx, order.order_no)
                 await order_stock.release(cx, order.order_no, at=message.at)
+                await codes.release(cx, order.order_no)
                 await order_credit.release(cx, order.order_no)
             answer = PlaceAnswer(refusal=message.refusal)
             await order_claims.record_answer(cx, order.order_no, {"refusal": _plain(message.refusal)}, refused=True)
@@ -132,6 +139,7 @@ class OrderActivities:
             await save(cx, order, actor=message.actor, at=message.at)
             await bookings.begin_release(cx, order.order_no)
             await order_stock.release(cx, order.order_no, at=message.at)
+            await codes.release(cx, order.order_no)
             if was_locked:
                 await insert_flows(cx, [flow_at_cancel(facts, message.at) for facts in all_facts(order)])
                 await order_credit.give_back(cx, order.distributor_id, order.total_minor)
@@ -171,25 +179,18 @@ class OrderActivities:
                 return Confirmation(ahead=True)
             else:
                 gone = [line.line_no for line in order.lines if line.refunded_at is not None]
-            intents = [
-                Intent(
-                    intent.line_no, intent.attempt, intent.offer_id, intent.supplier_id, intent.reference,
-                    intent.cost_minor, state="issuing",
-                )
-                for intent in message.intents
-                if intent.line_no not in gone
-            ]  # fmt: skip
+            intents = [intent_of(intent, state="issuing") for intent in message.intents if intent.line_no not in gone]
             await bookings.intend(cx, order.order_no, intents, at=message.at)
-            return Confirmation(tuple(gone))
+            parts = await order_stock.parts_of(cx, order.order_no) if message.apart else {}
+            apart = {line_no: tuple(Part(*part) for part in parts.get(line_no, ())) for line_no in message.apart}
+            return Confirmation(tuple(gone), parts=apart)
 
     @activity.defn
     async def intend_bookings(self, message: IntendBookings) -> None:
         """Store what will be asked of suppliers before it is sent. Idempotency: order, line and attempt."""
         async with self._database.transaction() as cx:
-            intents = [
-                Intent(i.line_no, i.attempt, i.offer_id, i.supplier_id, i.reference, i.cost_minor)
-                for i in message.intents
-            ]
+            state = "issuing" if message.issuing else "intended"
+            intents = [intent_of(intent, state=state) for intent in message.intents]
             await bookings.intend(cx, message.order_no, intents, at=message.at)
 
 

@@ -41,6 +41,15 @@ class ExtendAtSupplier:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackAtSupplier:
+    """A question about a unit on its way, by our reference at its carrier."""
+
+    supplier_id: str
+    reference: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NotReached:
     """The request is known not to have reached the supplier, or to have been turned away unread: safe to send again.
 

@@ -18,8 +18,15 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.order_messages import BookingRef, SupplierTerms
 from activities.supplier_directory import Directory
-from activities.supplier_messages import CallSupplier, CancelAtSupplier, ExtendAtSupplier, NotReached, ReserveAtSupplier
-from adapters.suppliers import BookingRequest, NotSent
+from activities.supplier_messages import (
+    CallSupplier,
+    CancelAtSupplier,
+    ExtendAtSupplier,
+    NotReached,
+    ReserveAtSupplier,
+    TrackAtSupplier,
+)
+from adapters.suppliers import BookingRequest, Goods, NotSent, ShipTo, Tracker
 from domain.issuance import (
     Answer,
     CancelAnswer,
@@ -31,6 +38,7 @@ from domain.issuance import (
     unit_references,
 )
 from domain.suppliers import Breaker, BreakerTerms
+from domain.units import TrackedEvent
 from storage import bookings, supplier_calls
 from storage.database import Connection, Database
 
@@ -127,6 +135,19 @@ class SupplierActivities:
         )
 
     @activity.defn
+    async def track_at_supplier(self, message: TrackAtSupplier) -> tuple[TrackedEvent, ...]:
+        """Ask its carrier what has happened to a unit so far. Changes nothing there; not knowing is no news."""
+        supplier = await self._directory.supplier(message.supplier_id)
+        if not isinstance(supplier, Tracker):
+            return ()
+        try:
+            answer = await supplier.track(message.reference, timeout_s=message.timeout_s)
+        except NotSent as failure:
+            _log.info("tracking.not_asked", supplier=message.supplier_id, reason=str(failure))
+            return ()
+        return answer.events
+
+    @activity.defn
     async def read_negotiation(self, supplier_id: str) -> SupplierTerms:
         """The supplier's terms; the first interval starts from its measured median answer time. Reads only."""
         async with self._database.reading() as cx:
@@ -172,6 +193,10 @@ class SupplierActivities:
             hold_minutes=hold_minutes,
             contact_name=contact.get("full_name"),
             contact_email=contact.get("email"),
+            account=row["account"],
+            ship_to=ShipTo(**row["ship_to"]) if row["ship_to"] else None,
+            ship_from=row["warehouse_id"],
+            goods=(Goods(row["sku_id"], row["title"], row["quantity"], row["weight_g"]),),
         )
 
     async def _call(

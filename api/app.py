@@ -23,6 +23,7 @@ from api import (
     accounts,
     catalog,
     catalog_edits,
+    code_pools,
     contract,
     documentation,
     errors,
@@ -31,16 +32,19 @@ from api import (
     gate,
     gate_offline,
     inventory,
+    offers,
     operations,
     orders,
     supplier_callbacks,
     suppliers,
     tickets,
+    waybills,
 )
 from api.deps import Parts, check_declared, utc_now
 from api.envelope import Envelope
 from api.keys import Keyring
 from api.upkeep import keep_up
+from domain.categories import CATEGORIES
 from settings import Settings
 from storage.database import Database
 from storage.ids import LeasedIds
@@ -56,6 +60,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     catalog.router,
     catalog_edits.router,
     inventory.router,
+    code_pools.router,
+    offers.router,
+    waybills.router,
     suppliers.router,
     supplier_callbacks.router,
     operations.router,
@@ -102,6 +109,7 @@ def create_app(
     routers: tuple[APIRouter, ...] = ROUTERS,
 ) -> FastAPI:
     """The application on these pieces. Raises UndeclaredRoute when a route says nothing of its permission."""
+    CATEGORIES.load(settings.kind_places)
     app = Api(
         title=documentation.TITLE,
         version="1.0",

@@ -9,14 +9,16 @@ from typing import Any
 
 import structlog
 
+from activities.fulfilment_messages import UnitReport
 from activities.order_messages import BookingRef, SupplierReport
 from adapters.suppliers import Told
 from adapters.suppliers.registry import PROTOCOLS
-from api import order_host
+from api import delivery_host, order_host
 from api.deps import Parts
 from api.resolving import begin_resolution
 from domain.issuance import Canceled, Confirmed, QueryAnswer, Rejected, contradicts, unit_references
 from domain.orders import AT_REST, OrderStatus
+from domain.units import TrackedEvent
 from storage import bookings, order_exceptions, supplier_callbacks, supplier_calls
 from storage.database import Connection
 from workflows.resolutions import Resolution
@@ -61,6 +63,8 @@ async def _hand_over(parts: Parts, supplier_id: str, body: Mapping[str, Any]) ->
             return "unmatched"
         told: Told = read(contract, body, _references(row))
         answer = None if told.answer is None else await _without_credentials(connection, row, told.answer)
+    if told.tracked and not await _tell_delivery(parts, row, told.tracked):
+        return "waiting"
     if not isinstance(answer, Confirmed | Rejected | Canceled):
         return "handed_over"  # nothing definite was said: the schedule of questions goes on
     if OrderStatus(row["order_status"]) in AT_REST:
@@ -83,6 +87,17 @@ async def _without_credentials(connection: Connection, row: Mapping[str, Any], a
         answer={"tickets": [asdict(ticket) for ticket in answer.tickets]},
     )
     return replace(answer, tickets=())
+
+
+async def _tell_delivery(parts: Parts, row: Mapping[str, Any], events: tuple[TrackedEvent, ...]) -> bool:
+    """What happened to a unit on its way goes to its delivery. False while the line is not issued yet here: the
+    carrier was faster than we, and the inbox keeps it until then."""
+    if row["line_status"] in (OrderStatus.LOCKED, OrderStatus.ISSUING):
+        return False
+    assert parts.temporal is not None
+    report = UnitReport(row["order_no"], row["line_no"], row["attempt"], events)
+    await delivery_host.tell_delivery(parts.temporal, report)
+    return True
 
 
 async def _tell(parts: Parts, row: Mapping[str, Any], answer: Confirmed | Rejected | Canceled) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -10,19 +11,13 @@ from pydantic import Field
 from api.views import Flag, Input, Instant, MoneyInput, MoneyView, Name, Text, View
 from domain.access import Action, Grant, Principal, PrincipalKind, ResourceKind
 from domain.catalog import DEFAULT_CHANNEL, ProductEvent, ProductStatus, Sellable, price_at, sellable
+from domain.categories import CATEGORIES, LineTerms
 from domain.money import Money
 from storage.catalog import OfferRow
 from storage.catalog_reading import ProductDetail, Row, SkuDetail, Visibility
 
 Channel = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$", examples=["default"])]
 JsonObject = dict[str, Any]
-
-PREVIEWS: dict[str, tuple[str, str, str]] = {
-    "ticket": ("an entrance ticket per unit, with a code for the gate", "issued by the supplier", "once confirmed"),
-    "physical": ("the goods in a parcel, with a waybill", "picked in a warehouse, sent by a carrier", "within days"),
-    "virtual": ("a code, or the amount on the account named", "handed out from stock", "once confirmed"),
-}
-"""By kind: what the buyer will get, how, and when."""
 
 
 class PreviewView(View):
@@ -31,6 +26,11 @@ class PreviewView(View):
     what: str
     how: str
     when: str
+
+    @classmethod
+    def of(cls, kind: str, terms: LineTerms) -> PreviewView:
+        """As the product's kind has it for variants on these terms."""
+        return cls(**asdict(CATEGORIES.preview(kind, terms)))
 
 
 class OfferView(View):
@@ -121,7 +121,6 @@ class Eyes:
         row, counts = detail.row, [sku.available for sku in detail.skus]
         counted = [count for count in counts if count is not None]
         total = sum(counted) if counted and len(counted) == len(counts) else None
-        what, how, when = PREVIEWS.get(row["kind"], ("what the product says", "as the product says", "once confirmed"))
         status = ProductStatus(row["status"])
         names = [name for name in ProductView.model_fields if name in row and name not in ("status", "category_path")]
         return ProductView(
@@ -129,7 +128,7 @@ class Eyes:
             category_path=list(detail.category_path),
             status=status,
             sellable=sellable(status, total),
-            preview=PreviewView(what=what, how=how, when=when),
+            preview=PreviewView.of(row["kind"], _terms(detail.skus)),
             skus=[self.sku(sku) for sku in detail.skus],
         )
 
@@ -161,6 +160,13 @@ class Eyes:
             )
             for price in sku.prices
         ]
+
+
+def _terms(skus: tuple[SkuDetail, ...]) -> LineTerms:
+    """The terms of the first variant: what a buyer is told of a product holds for its usual variants."""
+    if not skus:
+        return LineTerms("none", offered=True)
+    return LineTerms(skus[0].row["stock_policy"], offered=bool(skus[0].offers))
 
 
 def _visibility(grants: list[Grant]) -> Visibility:
@@ -225,9 +231,9 @@ class PriceInput(Input):
 
 
 class StockPolicyInput(Input):
-    """`none`: the supplier's allotment; the others: own quota, taken at that moment."""
+    """`none`: the supplier's allotment; `codes`: the pool of codes; the others: own quota, taken at that moment."""
 
-    stock_policy: Literal["hold", "at_place", "at_payment", "none"]
+    stock_policy: Literal["hold", "at_place", "at_payment", "codes", "none"]
     lock_at_supplier: Flag
 
 

@@ -10,6 +10,7 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from activities.order_messages import BookingRef, LineDecision
+from api import delivery_host
 from api.deps import DatabaseDep, Parts, capability, require
 from api.errors import problems
 from api.idempotency import Answer, KeeperDep
@@ -23,6 +24,7 @@ from domain.errors import DomainError
 from domain.issuance import IssuedTicket
 from domain.orders import OrderStatus
 from storage import bookings, order_exceptions
+from workflows.deliveries import UnitDecision
 from workflows.orders import OrderWorkflow
 from workflows.resolutions import Resolution
 
@@ -36,6 +38,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "issuance_escalated": ("issued", "give_up"),
     "contradiction": ("keep", "give_up"),
     "risk_review": (),
+    "unit_lost": ("keep", "give_up"),
+    "delivery_overdue": ("keep", "give_up"),
 }
 """What may be decided about a kind of case; kinds that are not here are only acknowledged."""
 
@@ -175,6 +179,8 @@ async def _decide(actions: Actions, caller: Principal, case_id: str, body: Decis
         await _close(parts, caller, row, body, overtaken_by=row["line_status"])
     elif row["kind"] == "issuance_escalated":
         await _decide_line(actions, caller, row, body, key)
+    elif row["kind"] in ("unit_lost", "delivery_overdue"):
+        await _decide_unit(parts, caller, row, body, key)
     elif body.decision == "give_up":
         await _take_back(parts, caller, row, body)
     else:
@@ -211,6 +217,15 @@ async def _decide_line(
         row["line_no"], row["evidence"]["attempt"], decision, caller.ref, body.reason, body.supplier_reference or ""
     )
     await actions.send(caller, row["order_no"], OrderWorkflow.decide, message, key)
+
+
+async def _decide_unit(parts: Parts, caller: Principal, row: Mapping[str, Any], body: DecisionInput, key: str) -> None:
+    """The line's delivery carries it out: it waits on, or gives the unit's share of the money back."""
+    assert parts.temporal is not None
+    word: Literal["keep", "give_up"] = "give_up" if body.decision == "give_up" else "keep"
+    decision = UnitDecision(row["evidence"]["unit"], word, caller.ref, body.reason)
+    await delivery_host.decide(parts.temporal, row["order_no"], row["line_no"], decision, update_id=f"decide/{key}")
+    await _close(parts, caller, row, body)
 
 
 async def _take_back(parts: Parts, caller: Principal, row: Mapping[str, Any], body: DecisionInput) -> None:

@@ -121,7 +121,7 @@ async def _judge(cx: Connection, ticket: StoredTicket, scan: Scan, now: datetime
     redeemed = await gate.redeem(cx, ticket.ref, gate_id=scan.gate_id, at=scan.scanned_at)
     assert redeemed, "the ticket is locked, and was valid"
     facts = {"gate_id": scan.gate_id, "redeemed_at": scan.scanned_at.isoformat()}
-    await gate.announce(cx, "ticket.redeemed", ticket.ref, ticket.distributor_id, facts, at=now)
+    await gate.announce(cx, "ticket.redeemed", ticket.ref, facts, at=now)
     standing = TicketStanding(TicketStatus.REDEEMED, scan.scanned_at, scan.gate_id)
     return Scanned(outcome, replace(ticket, standing=standing))
 

@@ -129,7 +129,7 @@ async def ask_host(
             )
             return standing
         except WorkflowUpdateFailedError as failed:
-            raise _refused(failed) from failed
+            raise refused(failed) from failed
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise HostMissing(workflow_id) from error
@@ -148,7 +148,7 @@ async def tell_host(client: Client, workflow_id: str, report: SupplierReport) ->
         raise
 
 
-def _refused(failed: WorkflowUpdateFailedError) -> Exception:
+def refused(failed: WorkflowUpdateFailedError) -> Exception:
     """The fact behind a failed update. An update that failed because its workflow ended has no host any more."""
     cause = failed.cause
     if not isinstance(cause, ApplicationError):

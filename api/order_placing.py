@@ -10,6 +10,7 @@ from starlette.responses import Response
 from temporalio.client import Client
 
 from activities.admission import plan_wish
+from activities.order_plans import OrderTimings
 from api import order_host
 from api.deps import Parts
 from api.errors import problem, refusal
@@ -47,8 +48,12 @@ class Placing:
         """What placing would do, or the refusal that it would meet. Does nothing."""
         request = body.model_dump(mode="json")
         async with self._parts.database.transaction() as connection:
-            plan = await plan_wish(connection, self._caller.id, request, self._parts.clock())
+            plan = await plan_wish(connection, self._caller.id, request, self._parts.clock(), self._timings())
         return Answer(200, PlanView.of(plan)).response()
+
+    def _timings(self) -> OrderTimings:
+        settings = self._parts.settings
+        return OrderTimings(settings.lock_s, settings.lock_ceiling_s, settings.review_s)
 
     async def place(self, body: OrderInput, key: str, body_hash: str, scope: Mapping[str, Any]) -> Response:
         """Claim, send, answer; or replay the answer of whoever was first. What is sold out starts nothing."""

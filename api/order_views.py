@@ -10,8 +10,11 @@ from pydantic import Field
 
 from activities.order_messages import OrderStanding, PlannedOrder
 from adapters.gate.tokens import TicketKeys
+from api.catalog_views import PreviewView
 from api.ticket_views import TicketView
+from api.unit_views import UnitView, units_of
 from api.views import Instant, MoneyView, OrderNo, View
+from domain.categories import LineTerms
 from domain.orders import OrderStatus, allowed_actions
 
 
@@ -140,7 +143,7 @@ class BookingView(View):
 
 
 class OrderLineView(View):
-    """A line with what was bought (the snapshot), where it stands, and its tickets."""
+    """A line with what was bought (the snapshot), what its buyer will get (the preview), where it stands, its units."""
 
     line_no: int
     status: OrderStatus
@@ -159,7 +162,10 @@ class OrderLineView(View):
     negotiating_since: Instant | None
     asked: int
     failure: dict[str, Any] | None
+    account: str | None
     snapshot: dict[str, Any]
+    preview: PreviewView
+    units: list[UnitView]
     tickets: list[TicketView]
     bookings: list[BookingView] | None = Field(description="For operators; null for others.")
 
@@ -193,6 +199,7 @@ class OrderView(OrderSummaryView):
 
     buyer_ref: str | None
     contact: dict[str, Any] | None
+    ship_to: dict[str, Any] | None
     all_or_nothing: bool
     refusal: dict[str, Any] | None
     cancel_reason: str | None
@@ -234,7 +241,7 @@ class OrderView(OrderSummaryView):
 
 
 _PLAIN = (
-    "buyer_ref", "contact", "all_or_nothing", "refusal", "cancel_reason", "locked_at", "hold_expires_at",
+    "buyer_ref", "contact", "ship_to", "all_or_nothing", "refusal", "cancel_reason", "locked_at", "hold_expires_at",
     "price_guaranteed_until", "confirmed_at", "issued_at", "canceled_at",
 )  # fmt: skip
 
@@ -259,7 +266,7 @@ def _line(
     negotiating = latest is not None and latest["negotiating_since"] is not None and latest["decided_at"] is None
     plain = (
         "line_no", "status", "sku_id", "product_id", "kind", "title", "quantity", "availability_id", "starts_at",
-        "failure", "snapshot",
+        "account", "failure", "snapshot",
     )  # fmt: skip
     amounts: dict[str, Any] = {
         name: MoneyView(amount_minor=line[f"{name}_minor"], currency=currency)
@@ -271,6 +278,8 @@ def _line(
         negotiating=negotiating,
         negotiating_since=latest["negotiating_since"] if latest and negotiating else None,
         asked=latest["asked"] if latest else 0,
+        preview=PreviewView.of(line["kind"], LineTerms(*row["terms"][str(number)])),
+        units=units_of(row, number, operator=operator),
         tickets=[TicketView.of(ticket, line, keys) for ticket in row["tickets"] or [] if ticket["line_no"] == number],
         bookings=[_booking(booking, currency) for booking in bookings] if operator else None,
     )

@@ -24,7 +24,12 @@ class SupplierCreate(Input):
 
     id: Id = Field(examples=["northgate"])
     name: Name = Field(examples=["Northgate Museums"])
-    protocol: Literal["octo"] = "octo"
+    protocol: Literal["octo", "mapped"] = "octo"
+    protocol_settings: dict[str, Any] = Field(
+        {},
+        description="What the protocol leaves to be set: for `mapped` how the supplier is spoken to and what its "
+        "answers mean (docs/adding-a-supplier.md), for `octo` nothing. No secrets: the secret is `api_token`.",
+    )
     base_url: str = Field(pattern=r"^https?://[^\s]+$", max_length=2000, examples=["https://supplier.example/octo"])
     api_token: Secret
     callback_secret: Secret
@@ -64,6 +69,7 @@ class SupplierEdit(Input):
     """What is given is set, the rest stays. Protocol, currency and time zone are for good: bookings rest on them."""
 
     name: Name | None = None
+    protocol_settings: dict[str, Any] | None = Field(None, description="Replaces them as a whole.")
     base_url: str | None = Field(None, pattern=r"^https?://[^\s]+$", max_length=2000)
     api_token: Secret | None = None
     callback_secret: Secret | None = None
@@ -95,6 +101,7 @@ class SupplierView(View):
     id: str
     name: str
     protocol: str
+    protocol_settings: dict[str, Any]
     base_url: str
     time_zone: str
     currency: str

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.responses import Response
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.catalog_messages import CatalogSync
+from adapters.suppliers.registry import PROTOCOLS
 from api.deps import DatabaseDep, NowDep, TemporalDep, capability, require
 from api.errors import problems
 from api.idempotency import Answer, KeeperDep
@@ -57,6 +61,17 @@ class SyncNotFound(DomainError):
         super().__init__(f"The catalogue of {supplier_id} was not synchronised lately: start a sync.")
 
 
+def check_settings(protocol: str, settings: Mapping[str, Any]) -> None:
+    """Refuses what the protocol cannot work by, with pointers into the settings. Raises RequestValidationError."""
+    try:
+        PROTOCOLS[protocol].settings.model_validate(settings)
+    except ValidationError as invalid:
+        found = invalid.errors(include_url=False, include_input=False, include_context=False)
+        raise RequestValidationError(
+            [{**error, "loc": ("body", "protocol_settings", *error["loc"])} for error in found]
+        ) from invalid
+
+
 @router.post(
     "/v1/suppliers",
     status_code=201,
@@ -66,6 +81,7 @@ class SyncNotFound(DomainError):
 )
 async def create_supplier(body: SupplierCreate, caller: Writer, keeper: KeeperDep, now: NowDep) -> Response:
     """A contract: where and how it is spoken to, its limits, and how patiently it is asked."""
+    check_settings(body.protocol, body.protocol_settings)
 
     async def create(connection: Connection) -> Answer:
         if not await supplier_contracts.put_supplier(connection, body.id, body.contract(), actor=caller.ref, now=now):
@@ -106,7 +122,9 @@ async def edit_supplier(
 ) -> SupplierView:
     """Sets the terms that are given; the next call to the supplier goes by them."""
     async with database.transaction() as connection:
-        await supplier_contracts.get_supplier(connection, supplier_id)
+        known = await supplier_contracts.get_supplier(connection, supplier_id)
+        if body.protocol_settings is not None:
+            check_settings(known.protocol, body.protocol_settings)
         await supplier_contracts.put_supplier(connection, supplier_id, body.contract(), actor=caller.ref, now=now)
         return SupplierView.of(await supplier_contracts.get_supplier(connection, supplier_id))
 

@@ -139,7 +139,7 @@ async def void_ticket(
             after={"status": "void", "reason": body.reason},
         )
         facts = {"reason": body.reason, "voided_at": now.isoformat()}
-        await gate.announce(connection, "ticket.voided", ref, ticket.distributor_id, facts, at=now)
+        await gate.announce(connection, "ticket.voided", ref, facts, at=now)
         return Answer(200, await _detail(connection, ref, caller))
 
     return await keeper.in_transaction(caller, void)

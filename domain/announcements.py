@@ -16,17 +16,32 @@ _ORDER_EVENTS = {
     OrderStatus.REFUNDED: "order.refunded",
     OrderStatus.REFUND_FAILED: "order.refund_failed",
 }
-_LINE_EVENTS = {"fail": "order.issue_failed", "refund_done": "order.line_refunded"}
+_LINE_EVENTS = {
+    "fail": "order.issue_failed",
+    "refund_done": "order.line_refunded",
+    "refund_done_part": "order.line_refunded",
+}
+
+
+_DELIVERY_EVENTS = {"shipped": "order.shipped", "lost": "order.lost"}
+"""That it was delivered is told by the kind's own step."""
+
+
+def _kind_of(change: Change) -> str | None:
+    if change.axis == "delivery_status":
+        return _DELIVERY_EVENTS.get(change.to_state)
+    if change.axis != "status":
+        return None
+    if change.line_no == 0:
+        return _ORDER_EVENTS.get(OrderStatus(change.to_state))
+    return _LINE_EVENTS.get(change.event)
 
 
 def announcements(order: Order, changes: Iterable[Change]) -> list[tuple[str, dict[str, object]]]:
     """Event names with their bodies, in order. Called before the changes are written and cleared."""
     events: list[tuple[str, dict[str, object]]] = []
     for change in changes:
-        if change.axis != "status":
-            continue
-        whole = change.line_no == 0
-        kind = _ORDER_EVENTS.get(OrderStatus(change.to_state)) if whole else _LINE_EVENTS.get(change.event)
+        kind = _kind_of(change)
         if kind is None:
             continue
         body: dict[str, object] = {"order_no": f"{order.order_no:019d}", "status": str(order.status)}

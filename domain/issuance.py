@@ -15,6 +15,20 @@ _REFERENCES = UUID("6f1a1f0e-6d0c-5d2b-9f5e-7e55e7a00001")
 """The namespace of our references at suppliers (RFC 9562, version 5: named, never random)."""
 
 
+ATTEMPTS_PER_PART = 1_000
+"""Attempts of a line's parts are numbered apart: the whole line's from 1, its first part's from 1001, and so on."""
+
+
+def first_attempt(part: int) -> int:
+    """The number of the first attempt to buy a part of a line; part 0 is the whole line."""
+    return part * ATTEMPTS_PER_PART + 1
+
+
+def part_of(attempt: int) -> int:
+    """Which part of its line an attempt is about; 0: the whole line."""
+    return attempt // ATTEMPTS_PER_PART
+
+
 def booking_reference(order_no: int, line_no: int, attempt: int) -> str:
     """Our reference for one attempt of one line at one supplier: the same in every retry, on every machine."""
     return str(uuid5(_REFERENCES, f"{order_no}/{line_no}/{attempt}"))

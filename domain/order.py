@@ -17,6 +17,7 @@ from domain.errors import Refusal
 from domain.machines import Machine
 from domain.orders import (
     AT_REST,
+    DELIVERY,
     FULFILLMENT,
     PAYMENT,
     REFUND,
@@ -32,6 +33,7 @@ from domain.orders import (
     RefundStatus,
     status_of,
 )
+from domain.units import delivery_path
 
 S = TypeVar("S", bound=StrEnum)
 E = TypeVar("E", bound=StrEnum)
@@ -59,6 +61,7 @@ class Line:
     quantity: int
     unit_price_minor: int
     total_minor: int
+    kind: str = "ticket"
     refunded_minor: int = 0
     cost_minor: int | None = None
     supplier_id: str | None = None
@@ -151,15 +154,36 @@ class Order:
         self._derive(at, OrderEvent.CONFIRM)
         self.payment_status = self._follow("payment_status", PAYMENT, self.payment_status, PaymentEvent.USE_CREDIT)
 
-    def issue_line(self, line_no: int, at: datetime, *, supplier_id: str, cost_minor: int) -> None:
-        """The supplier has issued the whole line, for `cost_minor`."""
+    def issue_line(
+        self, line_no: int, at: datetime, *, supplier_id: str | None, cost_minor: int, carried: bool = False
+    ) -> None:
+        """The whole line is issued, by a supplier for `cost_minor` or by us (None). `carried`: it has yet to arrive."""
         line = self.line(line_no)
         self._move(line, OrderEvent.ISSUE)
         line.issued_at = at
         line.supplier_id = supplier_id
         line.cost_minor = cost_minor
+        if carried:
+            self.deliver(DeliveryStatus.PENDING)
         self._all_or_nothing()
         self._derive(at, OrderEvent.ISSUE)
+
+    def deliver(self, status: DeliveryStatus) -> None:
+        """Where the goods are by now, as their units say: by legal steps, each one logged; what is there stays."""
+        for event in delivery_path(self.delivery_status, status):
+            self.delivery_status = self._follow("delivery_status", DELIVERY, self.delivery_status, event)
+
+    def refund_units(self, line_no: int, amount_minor: int, at: datetime, *, reason: str) -> None:
+        """Some of an issued line's units will never arrive: their share goes back; with the last of them, all of it."""
+        line = self.line(line_no)
+        whole = line.refunded_minor + amount_minor >= line.total_minor
+        self._move(line, OrderEvent.REFUND_START, reason)
+        line.refunded_minor += amount_minor
+        line.refunded_at = at
+        self.refunded_minor += amount_minor
+        self._move(line, OrderEvent.REFUND_DONE if whole else OrderEvent.REFUND_DONE_PART, reason)
+        self._log_refund()
+        self._derive(at, OrderEvent.REFUND_START, reason)
 
     def fail_line(self, line_no: int, failure: Refusal, at: datetime) -> None:
         """It is certain that the line will not be issued: its money goes back at once, on account."""
@@ -215,6 +239,9 @@ class Order:
         line.refunded_at = at
         self.refunded_minor += line.total_minor
         self._move(line, OrderEvent.REFUND_DONE, reason)
+        self._log_refund()
+
+    def _log_refund(self) -> None:
         everything = all(other.status is OrderStatus.REFUNDED for other in self.lines)
         refund = RefundEvent.REFUND_ALL if everything else RefundEvent.REFUND_PART
         self.refund_status = self._follow("refund_status", REFUND, self.refund_status, refund)

@@ -164,6 +164,40 @@ class BuyerLimitExceeded(DomainError):
         return {"limit": self.limit, "already": self.already}
 
 
+class AddressRequired(DomainError):
+    """Goods that are carried need to know where to."""
+
+    code = "address_required"
+
+    def __init__(self, sku_id: str) -> None:
+        super().__init__(f"{sku_id} is sent in a parcel: say where to, by the order's ship_to.")
+
+
+class NotDeliverable(DomainError):
+    """No carrier of ours goes there."""
+
+    code = "not_deliverable"
+
+    def __init__(self, sku_id: str, place: str) -> None:
+        super().__init__(f"{sku_id} cannot be delivered to {place}: no carrier serves it; choose another address.")
+
+
+class ParcelTooHeavy(DomainError):
+    code = "parcel_too_heavy"
+
+    def __init__(self, sku_id: str, weight_g: int, limit_g: int) -> None:
+        super().__init__(f"One piece of {sku_id} weighs {weight_g} g; a parcel carries {limit_g} g at most.")
+
+
+class AccountRequired(DomainError):
+    """A top-up has to know what to top up."""
+
+    code = "account_required"
+
+    def __init__(self, sku_id: str) -> None:
+        super().__init__(f"{sku_id} is topped up by its supplier: name the line's account, such as a phone number.")
+
+
 class CategoryNotSold(DomainError):
     """No category is registered under the product's kind."""
 

@@ -24,6 +24,7 @@ class LineFacts:
     """What settlement needs to know of an order line. Amounts in minor units of `currency`; times have a zone.
 
     `refunded_minor`, `supplier_refunded_minor`: in all, so far. `cost_minor`: owed to the supplier for the whole line.
+    `refunds`: what went back for single units, each with its time; they are part of `refunded_minor`.
     """
 
     order_no: int
@@ -41,6 +42,7 @@ class LineFacts:
     issued_at: datetime | None = None
     refunded_at: datetime | None = None
     supplier_refunded_at: datetime | None = None
+    refunds: tuple[tuple[int, datetime], ...] = ()
 
     @property
     def subject(self) -> str:
@@ -178,7 +180,9 @@ def expected_receivable(line: LineFacts) -> tuple[Owed, ...]:
     if line.status in RECEIVABLE_PLUS and line.locked_at is not None:
         owed.append(Owed(line.total_minor, line.locked_at))
         if line.refunded_at is not None:
-            owed.append(Owed(-line.refunded_minor, line.refunded_at))
+            owed += [Owed(-amount_minor, at) for amount_minor, at in line.refunds]
+            rest_minor = line.refunded_minor - sum(amount_minor for amount_minor, _ in line.refunds)
+            owed.append(Owed(-rest_minor, line.refunded_at))
         elif line.status is OrderStatus.CANCELED and line.canceled_at is not None:
             owed.append(Owed(-line.total_minor, line.canceled_at))
     return tuple(amount for amount in owed if amount.amount_minor)

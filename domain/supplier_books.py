@@ -53,8 +53,9 @@ class BookEntry:
 
 @dataclass(frozen=True, slots=True)
 class PromisedLine:
-    """A line as we have it. `references`: ours, of every attempt at a supplier (lower case); `loss_recorded`: the
-    ledger has a loss for its order, so that a booking which couldn't be cancelled is accounted for."""
+    """A line as we have it. `references`: ours, of every attempt at a supplier (lower case); `parts`: which part of the
+    line each of them is about (0: all of it); `loss_recorded`: the ledger has a loss for its order, so that a booking
+    which couldn't be cancelled is accounted for."""
 
     order_no: int
     line_no: int
@@ -63,6 +64,14 @@ class PromisedLine:
     references: tuple[str, ...]
     confirmed_at: datetime | None
     loss_recorded: bool = False
+    parts: tuple[int, ...] = ()
+
+    def references_by_part(self) -> dict[int, list[str]]:
+        """Bookings of different parts stand beside each other; of one part there is one at a time."""
+        found: dict[int, list[str]] = defaultdict(list)
+        for number, reference in enumerate(self.references):
+            found[self.parts[number] if self.parts else 0].append(reference)
+        return found
 
     @property
     def subject(self) -> str:
@@ -92,8 +101,13 @@ def compare_with_books(
     doubles = dropped = 0
     violations: list[Violation] = []
     for line in lines:
-        own = [entry for reference in line.references for entry in booked.pop(reference, ())]
-        extra = sum(doubles_of(own, unit) for unit in range(max([line.quantity, *(entry.units for entry in own)])))
+        by_part = [
+            [entry for reference in references for entry in booked.pop(reference, ())]
+            for references in line.references_by_part().values()
+        ]
+        own = [entry for part in by_part for entry in part]
+        most = max([line.quantity, *(entry.units for entry in own)])
+        extra = sum(doubles_of(part, unit) for part in by_part for unit in range(most))
         if extra:
             doubles += extra
             told = ", ".join(f"{entry.supplier_id} {entry.booking_id}" for entry in own)

@@ -15,7 +15,7 @@ from storage.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One attempt at one supplier, about to be sent. `cost_minor` is for the whole line."""
+    """One attempt at one supplier, about to be sent. `cost_minor` is for all its pieces; `quantity` None: all."""
 
     line_no: int
     attempt: int
@@ -24,18 +24,20 @@ class Intent:
     reference: str
     cost_minor: int
     state: str = "intended"
+    quantity: int | None = None
+    warehouse_id: str | None = None
 
 
 async def intend(cx: Connection, order_no: int, intents: Sequence[Intent], *, at: datetime) -> None:
     """Store what is about to be sent. An attempt that exists already is left as it is, but may advance to `issuing`."""
     await cx.execute(
         """
-        INSERT INTO bookings (order_no, line_no, attempt, offer_id, supplier_id, reference, cost_minor, state,
-                              intended_at, issuing_at)
+        INSERT INTO bookings (order_no, line_no, attempt, offer_id, supplier_id, reference, cost_minor, state, quantity,
+                              warehouse_id, intended_at, issuing_at)
         SELECT %(order)s, b.*, %(at)s, CASE WHEN b.state = 'issuing' THEN %(at)s END
         FROM unnest(%(line)s::int[], %(attempt)s::int[], %(offer)s::text[], %(supplier)s::text[], %(reference)s::text[],
-                    %(cost)s::bigint[], %(state)s::text[])
-             AS b (line_no, attempt, offer_id, supplier_id, reference, cost_minor, state)
+                    %(cost)s::bigint[], %(state)s::text[], %(quantity)s::int[], %(warehouse)s::text[])
+             AS b (line_no, attempt, offer_id, supplier_id, reference, cost_minor, state, quantity, warehouse_id)
         ON CONFLICT (order_no, line_no, attempt) DO UPDATE
            SET state = 'issuing', issuing_at = coalesce(bookings.issuing_at, excluded.issuing_at)
            WHERE excluded.state = 'issuing' AND bookings.state IN ('intended', 'held')
@@ -50,6 +52,8 @@ async def intend(cx: Connection, order_no: int, intents: Sequence[Intent], *, at
             "reference": [intent.reference for intent in intents],
             "cost": [intent.cost_minor for intent in intents],
             "state": [intent.state for intent in intents],
+            "quantity": [intent.quantity for intent in intents],
+            "warehouse": [intent.warehouse_id for intent in intents],
         },
     )
 
@@ -155,10 +159,12 @@ async def read_request(cx: Connection, order_no: int, line_no: int, attempt: int
     """All that the supplier has to be told about one attempt, with the buyer's contact: read where it is sent."""
     cursor = await cx.execute(
         """
-        SELECT b.reference, b.supplier_id, b.state, f.supplier_product_id, f.option_id, f.unit_id, f.currency,
-               l.quantity, l.availability_id, o.contact
+        SELECT b.reference, b.supplier_id, b.state, b.warehouse_id, f.supplier_product_id, f.option_id, f.unit_id,
+               f.currency, coalesce(b.quantity, l.quantity) AS quantity, l.availability_id, l.account, l.sku_id,
+               l.title, s.weight_g, o.contact, o.ship_to
         FROM bookings b JOIN offers f ON f.id = b.offer_id
              JOIN order_lines l ON (l.order_no, l.line_no) = (b.order_no, b.line_no)
+             JOIN skus s ON s.id = l.sku_id
              JOIN orders o ON o.order_no = b.order_no
         WHERE b.order_no = %s AND b.line_no = %s AND b.attempt = %s
         """,
@@ -181,8 +187,8 @@ async def by_reference(cx: Connection, supplier_id: str, reference: str) -> dict
     """The attempt that a supplier speaks of, with its order's host and state."""
     cursor = await cx.execute(
         """
-        SELECT b.*, o.host_workflow_id, o.distributor_id, o.status AS order_status, l.status AS line_status, l.quantity,
-               u.consistency_window_s AS window_s
+        SELECT b.*, o.host_workflow_id, o.distributor_id, o.status AS order_status, l.status AS line_status,
+               coalesce(b.quantity, l.quantity) AS quantity, u.consistency_window_s AS window_s
         FROM bookings b JOIN orders o USING (order_no) JOIN suppliers u ON u.id = b.supplier_id
              JOIN order_lines l ON (l.order_no, l.line_no) = (b.order_no, b.line_no)
         WHERE b.reference = %s AND b.supplier_id = %s
@@ -219,11 +225,11 @@ async def keep_answer(
     )
 
 
-async def read_answer(cx: Connection, order_no: int, line_no: int, attempt: int) -> dict[str, Any]:
-    """What `keep_answer` kept; empty where nothing was."""
+async def read_booking(cx: Connection, order_no: int, line_no: int, attempt: int) -> dict[str, Any]:
+    """One attempt, with what `keep_answer` kept (`answer`). It exists: its intent was stored before it was sent."""
     cursor = await cx.execute(
-        "SELECT answer FROM bookings WHERE order_no = %s AND line_no = %s AND attempt = %s",
-        (order_no, line_no, attempt),
+        "SELECT * FROM bookings WHERE order_no = %s AND line_no = %s AND attempt = %s", (order_no, line_no, attempt)
     )
     row = await cursor.fetchone()
-    return (row and row["answer"]) or {}
+    assert row is not None, "an intent is stored before it is sent"
+    return row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from domain.catalog import ProductStatus
@@ -64,13 +64,14 @@ class ProductRow(SQLModel, table=True):
 
 
 class SkuRow(SQLModel, table=True):
-    """A variant. `stock_policy` says when stock is taken: `hold`, `at_place`, `at_payment`; `none`: the supplier's.
+    """A variant. `stock_policy` says when stock is taken: `hold`, `at_place`, `at_payment`; `codes`: its stock is its
+    pool of codes; `none`: the supplier's.
 
     `event_at` is set where the variant is for one event; `attributes` are the sales attributes.
     """
 
     __tablename__ = "skus"
-    __table_args__ = (one_of("stock_policy", ("hold", "at_place", "at_payment", "none")),)
+    __table_args__ = (one_of("stock_policy", ("hold", "at_place", "at_payment", "codes", "none")),)
 
     id: str = Field(primary_key=True)
     product_id: str = Field(foreign_key="products.id", index=True)
@@ -103,7 +104,10 @@ class PriceRow(SQLModel, table=True):
 
 
 class OfferRow(SQLModel, table=True):
-    """That a supplier sells us a variant, under its own ids, at a cost. `rank` 0 is asked first.
+    """That a supplier sells us a variant, under its own ids, at a cost per piece. `rank` 0 is asked first.
+
+    With `kind` instead of a variant it stands for all variants of that kind: a carrier's. `regions` says where it
+    serves ("CN", "CN/上海"; null: everywhere).
 
     `lock_at_supplier`: the seat or slot is held there while the order is locked.
     """
@@ -111,11 +115,15 @@ class OfferRow(SQLModel, table=True):
     __tablename__ = "offers"
     __table_args__ = (
         CheckConstraint("cost_minor >= 0", name="cost_not_negative"),
+        CheckConstraint("(sku_id IS NULL) <> (kind IS NULL)", name="of_a_variant_or_a_kind"),
         UniqueConstraint("sku_id", "supplier_id", "supplier_product_id", "option_id", "unit_id"),
+        Index("offers_kind", "kind", postgresql_where=text("kind IS NOT NULL")),
     )
 
     id: str = Field(primary_key=True)
-    sku_id: str = Field(foreign_key="skus.id", index=True)
+    sku_id: str | None = Field(default=None, foreign_key="skus.id", index=True)
+    kind: str | None = None
+    regions: list[Any] | None = document(default=None, nullable=True)
     supplier_id: str = Field(foreign_key="suppliers.id", index=True)
     supplier_product_id: str
     option_id: str

@@ -151,7 +151,9 @@ async def load_products(cx: Connection, product_ids: Sequence[str]) -> list[Prod
 async def _skus(cx: Connection, product_ids: list[str]) -> dict[str, list[SkuDetail]]:
     cursor = await cx.execute(
         """
-        SELECT s.*, coalesce(sum(k.on_hand - k.held), 0)::bigint AS available
+        SELECT s.*, CASE WHEN s.stock_policy = 'codes'
+                THEN (SELECT count(*) FROM codes c WHERE c.sku_id = s.id AND c.state = 'available')
+                ELSE coalesce(sum(k.on_hand - k.held), 0)::bigint END AS available
         FROM skus s LEFT JOIN stock k ON k.sku_id = s.id WHERE s.product_id = ANY(%s) GROUP BY s.id ORDER BY s.id
         """,
         (product_ids,),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from storage.columns import at, big, document
+from storage.database import Connection
 
 
 class OutboxEventRow(SQLModel, table=True):
@@ -34,3 +36,15 @@ class OutboxEventRow(SQLModel, table=True):
     subject_id: str
     body: dict[str, Any] = document()
     at: datetime = at()
+
+
+async def announce(cx: Connection, *, key: str, kind: str, order_no: int, body: dict[str, Any], at: datetime) -> None:
+    """An event about an order, for its distributor, once per key. The order's own changes are told with them."""
+    await cx.execute(
+        """
+        INSERT INTO outbox_events (key, kind, distributor_id, subject_kind, subject_id, body, at)
+        SELECT %s, %s, distributor_id, 'order', lpad(order_no::text, 19, '0'), %s, %s FROM orders WHERE order_no = %s
+        ON CONFLICT (key) DO NOTHING
+        """,
+        (key, kind, Jsonb(body), at, order_no),
+    )

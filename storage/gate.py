@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg.types.json import Jsonb
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from domain.gate import Outcome, TicketRef
+from storage import events
 from storage.columns import at, big, one_of
 from storage.database import Connection
 
@@ -113,33 +113,13 @@ async def scans_of(cx: Connection, ref: TicketRef, *, limit: int) -> Sequence[di
     return await cursor.fetchall()
 
 
-async def announce(
-    cx: Connection, kind: str, ref: TicketRef, distributor_id: str, facts: dict[str, Any], *, at: datetime
-) -> None:
+async def announce(cx: Connection, kind: str, ref: TicketRef, facts: dict[str, Any], *, at: datetime) -> None:
     """Tell the order's distributor of a ticket's change, once per ticket and kind of event.
 
-    The event is the order's, whose row is not locked here: what happens at a gate has no order among the order's own
-    changes but the one in which it became visible.
+    The order's row is not locked for it: what happens at a gate has no order among the order's own changes but the
+    one in which it became visible.
     """
-    await cx.execute(
-        """
-        INSERT INTO outbox_events (key, kind, distributor_id, subject_kind, subject_id, body, at)
-        VALUES (%s, %s, %s, 'order', %s, %s, %s) ON CONFLICT (key) DO NOTHING
-        """,
-        (
-            f"{ref.serial}/{kind}",
-            kind,
-            distributor_id,
-            f"{ref.order_no:019d}",
-            Jsonb(
-                {
-                    "order_no": f"{ref.order_no:019d}",
-                    "line_no": ref.line_no,
-                    "unit": ref.unit,
-                    "serial": ref.serial,
-                    **facts,
-                }
-            ),
-            at,
-        ),
+    place = {"order_no": f"{ref.order_no:019d}", "line_no": ref.line_no, "unit": ref.unit, "serial": ref.serial}
+    await events.announce(
+        cx, key=f"{ref.serial}/{kind}", kind=kind, order_no=ref.order_no, body={**place, **facts}, at=at
     )

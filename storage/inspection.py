@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection
+from datetime import datetime
 from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
@@ -95,8 +96,10 @@ async def order_facts(cx: Connection, *, since_no: int = 0) -> AsyncIterator[Ord
 
 _LINES: LiteralString = """
 SELECT order_no, line_no, status, total_minor, supplier_id, cost_minor, refunded_minor, supplier_refunded_minor,
-    locked_at, canceled_at, issued_at, refunded_at, supplier_refunded_at
-FROM order_lines WHERE order_no > %s AND order_no <= %s ORDER BY order_no, line_no"""
+    locked_at, canceled_at, issued_at, refunded_at, supplier_refunded_at,
+    (SELECT jsonb_agg(jsonb_build_array(b.cost_minor, b.at) ORDER BY b.at) FROM breach_records AS b
+     WHERE (b.order_no, b.line_no) = (l.order_no, l.line_no)) AS refunds
+FROM order_lines AS l WHERE order_no > %s AND order_no <= %s ORDER BY order_no, line_no"""
 
 _EVENTS: LiteralString = """
 SELECT order_no, line_no, axis, event, from_state, to_state
@@ -123,10 +126,15 @@ def _facts(order: DictRow, lines: list[DictRow], events: list[DictRow], flows: l
         axes={axis: order[axis] for axis in AXES},
         total_minor=order["total_minor"],
         refunded_minor=order["refunded_minor"],
-        lines=tuple(LineFacts(**{**whose, **line, "status": OrderStatus(line["status"])}) for line in lines),
+        lines=tuple(_line_facts(whose, line) for line in lines),
         events=tuple(LoggedEvent(**event) for event in events),
         flows=tuple(BookedFlow(**flow) for flow in flows),
     )
+
+
+def _line_facts(whose: dict[str, Any], line: DictRow) -> LineFacts:
+    refunds = tuple((amount, datetime.fromisoformat(at)) for amount, at in line["refunds"] or ())
+    return LineFacts(**{**whose, **line, "status": OrderStatus(line["status"]), "refunds": refunds})
 
 
 async def _workflows(
@@ -160,6 +168,8 @@ async def promised_lines(cx: Connection) -> list[PromisedLine]:
         SELECT l.order_no, l.line_no, l.status, l.quantity, o.confirmed_at,
             coalesce(array_agg(lower(b.reference) ORDER BY b.attempt) FILTER (WHERE b.reference IS NOT NULL), '{}')
                 AS booked,
+            coalesce(array_agg(b.attempt / 1000 ORDER BY b.attempt) FILTER (WHERE b.reference IS NOT NULL), '{}')
+                AS parts,
             EXISTS (SELECT FROM ledger_transfers AS t WHERE t.debit_account LIKE 'loss:%'
                 AND split_part(t.key, '/', 1) = l.order_no::text AND split_part(t.key, '/', 2) = l.line_no::text)
                 AS loss_recorded
@@ -169,7 +179,9 @@ async def promised_lines(cx: Connection) -> list[PromisedLine]:
         """
     )
     return [
-        PromisedLine(**{**row, "status": OrderStatus(row["status"])}, references=tuple(booked))
+        PromisedLine(
+            **{**row, "status": OrderStatus(row["status"]), "parts": tuple(row["parts"])}, references=tuple(booked)
+        )
         async for row in cursor
         for booked in [row.pop("booked")]
     ]

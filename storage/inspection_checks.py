@@ -23,7 +23,29 @@ _MONEY: dict[str, LiteralString] = {
         WHERE l.status = 'refunded' AND l.issued_at IS NULL AND l.refunded_minor <> l.total_minor""",
     "one_confirmed_booking": """
         SELECT order_no || '/' || line_no AS subject, count(*) || ' confirmed bookings' AS detail
-        FROM bookings WHERE state = 'confirmed' GROUP BY order_no, line_no HAVING count(*) > 1""",
+        FROM bookings WHERE state = 'confirmed' GROUP BY order_no, line_no, attempt / 1000 HAVING count(*) > 1""",
+    "units_as_issued": """
+        SELECT l.order_no || '/' || l.line_no AS subject,
+            format('%%s, %%s pieces, its units have %%s', l.status, l.quantity, coalesce(sum(u.quantity), 0)) AS detail
+        FROM order_lines AS l LEFT JOIN fulfilment_units AS u USING (order_no, line_no)
+        WHERE l.status = 'issued' AND l.issued_at > (
+            SELECT min(issued_at) FROM fulfilment_units)
+        GROUP BY l.order_no, l.line_no HAVING coalesce(sum(u.quantity), 0) <> l.quantity""",
+    "codes_once": """
+        SELECT l.sku_id || ' code of ' || min(u.order_no) AS subject, count(*) || ' units show the same code' AS detail
+        FROM fulfilment_units AS u JOIN order_lines AS l USING (order_no, line_no)
+        WHERE u.code_format = 'CODE' AND u.code <> '' GROUP BY l.sku_id, u.code HAVING count(*) > 1""",
+    "codes_as_handed_out": """
+        SELECT l.order_no || '/' || l.line_no AS subject,
+            format('%%s codes have left the pool for %%s units', count(c.id), l.quantity) AS detail
+        FROM order_lines AS l JOIN skus AS s ON s.id = l.sku_id AND s.stock_policy = 'codes'
+        LEFT JOIN codes AS c ON (c.order_no, c.line_no) = (l.order_no, l.line_no) AND c.state = 'handed_out'
+        WHERE l.status = 'issued' GROUP BY l.order_no, l.line_no HAVING count(c.id) <> l.quantity""",
+    "code_hold_ends": """
+        SELECT c.order_no || '/' || c.line_no AS subject, 'a code is held, and the line is ' || l.status AS detail
+        FROM codes AS c JOIN order_lines AS l USING (order_no, line_no) JOIN orders AS o USING (order_no)
+        WHERE c.state = 'held' AND l.status NOT IN ('pending', 'locked', 'issuing')
+            AND o.updated_at < now() - make_interval(secs => %(grace_s)s)""",
     "tickets_as_issued": """
         SELECT l.order_no || '/' || l.line_no AS subject,
             l.status || ', ' || l.quantity || ' units, ' || count(t.unit) || ' tickets' AS detail

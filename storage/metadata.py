@@ -10,6 +10,7 @@ from storage import (
     accounts,
     catalog,
     events,
+    fulfilment,
     gate,
     idempotency,
     inventory,
@@ -19,7 +20,19 @@ from storage import (
     suppliers,
 )
 
-TABLE_MODULES = (accounts, catalog, events, gate, idempotency, inventory, orders, risk, settlement, suppliers)
+TABLE_MODULES = (
+    accounts,
+    catalog,
+    events,
+    fulfilment,
+    gate,
+    idempotency,
+    inventory,
+    orders,
+    risk,
+    settlement,
+    suppliers,
+)
 """Named so that importing them, which registers their tables, is plainly on purpose."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -72,15 +72,23 @@ async def imagine_wish(cx: Connection, distributor_id: str, request: dict[str, A
 
 
 async def read_offered(
-    cx: Connection, sku_ids: Sequence[str], *, channel: str, now: datetime, withdrawn: bool = False
+    cx: Connection,
+    sku_ids: Sequence[str],
+    *,
+    channel: str,
+    now: datetime,
+    place: Mapping[str, Any] | None = None,
+    withdrawn: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Each variant as it is offered in the channel at `now`: product facts, price in effect, active offers by rank.
 
-    `withdrawn`: with offers that are no longer made, for orders that were placed under them.
+    `place`: where it is to be sent, for offers that serve some regions only. `offered`: whether anybody outside sells
+    it, or did. `withdrawn`: with offers that are no longer made, for orders that were placed under them.
     """
     cursor = await cx.execute(
         """
         SELECT s.id AS sku_id, s.title AS sku_title, s.stock_policy, s.event_at, s.attributes AS sku_attributes,
+               s.weight_g, EXISTS (SELECT FROM offers o WHERE o.sku_id = s.id) AS offered,
                p.id AS product_id, p.title, p.description, p.kind, p.status AS product_status, p.category_id,
                p.brand_id, p.time_zone, p.session_required, p.visitors_required, p.buyer_limit,
                p.attributes, p.terms, p.images,
@@ -97,11 +105,18 @@ async def read_offered(
                                           'consistency_window_s', u.consistency_window_s)
                                           ORDER BY o.rank, o.cost_minor, o.id)
                          FROM offers o JOIN suppliers u ON u.id = o.supplier_id
-                         WHERE o.sku_id = s.id AND o.currency = u.currency
+                         WHERE (o.sku_id = s.id OR o.kind = p.kind) AND o.currency = u.currency
+                           AND (o.regions IS NULL OR o.regions ?| %(places)s)
                            AND (%(withdrawn)s OR (o.active AND u.active))), '[]') AS offers
         FROM skus s JOIN products p ON p.id = s.product_id WHERE s.id = ANY(%(skus)s)
         """,
-        {"skus": list(sku_ids), "channel": channel, "now": now, "withdrawn": withdrawn},
+        {
+            "skus": list(sku_ids),
+            "channel": channel,
+            "now": now,
+            "withdrawn": withdrawn,
+            "places": [place["country"], f"{place['country']}/{place['region']}"] if place else [],
+        },
     )
     return {row["sku_id"]: row async for row in cursor}
 

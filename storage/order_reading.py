@@ -60,6 +60,15 @@ async def read_detail(cx: Connection, order_no: int, *, distributor_id: str | No
              FROM order_lines l JOIN snapshots s ON s.id = l.snapshot_id WHERE l.order_no = o.order_no) AS lines,
           (SELECT jsonb_agg(to_jsonb(t) ORDER BY t.line_no, t.unit)
              FROM tickets t WHERE t.order_no = o.order_no) AS tickets,
+          (SELECT jsonb_agg(to_jsonb(u) || jsonb_build_object('events', (
+                    SELECT jsonb_agg(to_jsonb(v) ORDER BY v.at, v.id) FROM unit_events v
+                    WHERE (v.order_no, v.line_no, v.unit) = (u.order_no, u.line_no, u.unit)))
+                  ORDER BY u.line_no, u.unit)
+             FROM fulfilment_units u WHERE u.order_no = o.order_no) AS units,
+          (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.at) FROM breach_records r WHERE r.order_no = o.order_no) AS breaches,
+          (SELECT jsonb_object_agg(l.line_no, jsonb_build_array(s.stock_policy, EXISTS (
+                    SELECT FROM offers f WHERE f.sku_id = s.id)))
+             FROM order_lines l JOIN skus s ON s.id = l.sku_id WHERE l.order_no = o.order_no) AS terms,
           (SELECT jsonb_agg(to_jsonb(b) ORDER BY b.line_no, b.attempt)
              FROM bookings b WHERE b.order_no = o.order_no) AS bookings,
           (SELECT jsonb_agg(to_jsonb(e) ORDER BY e.seq) FROM order_events e WHERE e.order_no = o.order_no) AS timeline,

@@ -34,17 +34,31 @@ async def demands(cx: Connection, order_no: int) -> list[StockDemand]:
     cursor = await cx.execute(
         "SELECT l.line_no, l.sku_id, l.quantity, s.stock_policy AS policy "
         "FROM order_lines l JOIN skus s ON s.id = l.sku_id "
-        "WHERE l.order_no = %s AND s.stock_policy <> 'none' ORDER BY l.line_no",
+        "WHERE l.order_no = %s AND s.stock_policy NOT IN ('none', 'codes') ORDER BY l.line_no",
         (order_no,),
     )
     return [StockDemand(**row) async for row in cursor]
+
+
+async def parts_of(cx: Connection, order_no: int) -> dict[int, list[tuple[str, int]]]:
+    """By line: which warehouse sends how many pieces, in the order of the warehouses' ids."""
+    cursor = await cx.execute(
+        "SELECT line_no, warehouse_id, quantity FROM stock_holds WHERE order_no = %s "
+        "AND state IN ('held', 'taken', 'checked', 'confirmed') ORDER BY line_no, warehouse_id",
+        (order_no,),
+    )
+    parts: dict[int, list[tuple[str, int]]] = {}
+    async for row in cursor:
+        parts.setdefault(row["line_no"], []).append((row["warehouse_id"], row["quantity"]))
+    return parts
 
 
 _HOLD_ONE = """
 WITH pending AS (SELECT order_no FROM orders WHERE order_no = %(order)s AND status = 'pending' FOR UPDATE),
 demand AS (
     SELECT l.line_no, l.sku_id, l.quantity, s.stock_policy AS policy
-    FROM pending JOIN order_lines l USING (order_no) JOIN skus s ON s.id = l.sku_id WHERE s.stock_policy <> 'none'),
+    FROM pending JOIN order_lines l USING (order_no) JOIN skus s ON s.id = l.sku_id
+    WHERE s.stock_policy NOT IN ('none', 'codes')),
 total AS (
     SELECT min(sku_id) AS sku_id, sum(quantity) AS quantity FROM demand
     HAVING count(DISTINCT sku_id) = 1 AND bool_and(policy = 'hold')),
@@ -85,7 +99,7 @@ async def sold_out(cx: Connection, wanted: Mapping[str, int]) -> dict[str, int]:
         """
         SELECT s.id, coalesce(k.on_hand - k.held, 0) AS available
         FROM unnest(%s::text[], %s::bigint[]) AS d (sku_id, quantity)
-             JOIN skus s ON s.id = d.sku_id AND s.stock_policy <> 'none'
+             JOIN skus s ON s.id = d.sku_id AND s.stock_policy NOT IN ('none', 'codes')
              LEFT JOIN stock k ON k.sku_id = s.id AND k.warehouse_id = %s
         WHERE coalesce(k.on_hand - k.held, 0) < d.quantity
         """,

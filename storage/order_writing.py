@@ -63,7 +63,8 @@ async def load_order(cx: Connection, order_no: int) -> Order | None:
 _ORDER_COLUMNS = ", ".join(
     ("order_no", "distributor_id", "currency", "total_minor", "version", "all_or_nothing", *_AXES, *_ORDER)
 )
-_LINE_COLUMNS = ", ".join(("line_no", "status", "sku_id", "quantity", "unit_price_minor", "total_minor", *_LINE))
+_LINE_FACTS = ("line_no", "status", "sku_id", "kind", "quantity", "unit_price_minor", "total_minor")
+_LINE_COLUMNS = ", ".join((*_LINE_FACTS, *_LINE))
 
 _SAVE = f"""
 WITH saved AS (

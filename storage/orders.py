@@ -155,7 +155,8 @@ class BookingRow(SQLModel, table=True):
     """One attempt at one supplier for one line: the intent, stored before anything is sent.
 
     `reference` is ours and stable. `intended`: stored, perhaps sent; `held`: reserved there; `issuing`: issue may
-    have been sent; the rest are definite. `released` counts as nothing held or issued.
+    have been sent; the rest are definite. `released` counts as nothing held or issued. `quantity`: of the line, where
+    the booking is of a part that one warehouse sends; null: all of it.
     """
 
     __tablename__ = "bookings"
@@ -178,6 +179,8 @@ class BookingRow(SQLModel, table=True):
     hold_expires_at: datetime | None = at(default=None, nullable=True)
     issuing_at: datetime | None = at(default=None, nullable=True)
     negotiating_since: datetime | None = at(default=None, nullable=True)
+    quantity: int | None = None
+    warehouse_id: str | None = None
     asked: int = 0
     escalated_at: datetime | None = at(default=None, nullable=True)
     decided_at: datetime | None = at(default=None, nullable=True)

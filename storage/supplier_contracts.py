@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from domain.errors import DomainError
 from domain.suppliers import Breaker, BreakerState
@@ -44,12 +45,13 @@ async def put_supplier(
                 sql.SQL(", ").join(map(sql.Identifier, values)),
                 sql.SQL(", ").join(sql.Placeholder() * len(values)),
             ),
-            tuple(values.values()),
+            tuple(map(_stored, values.values())),
         )
     else:
         assignments = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in changed)
         await cx.execute(
-            sql.SQL("UPDATE suppliers SET {} WHERE id = %s").format(assignments), (*changed.values(), supplier_id)
+            sql.SQL("UPDATE suppliers SET {} WHERE id = %s").format(assignments),
+            (*map(_stored, changed.values()), supplier_id),
         )
     await log_operation(
         cx,
@@ -61,6 +63,10 @@ async def put_supplier(
         after=_shown(changed),
     )
     return before is None
+
+
+def _stored(value: object) -> object:
+    return Jsonb(value) if isinstance(value, dict) else value
 
 
 def _shown(terms: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,11 +71,11 @@ FROM tickets t JOIN orders o USING (order_no) JOIN order_lines l USING (order_no
 
 
 async def mint_tickets(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> int:
-    """Issue our own tickets, one per unit of the line; how many are new. A repeat changes nothing.
+    """Issue our own tickets, one per unit of the line; how many it has now. A repeat changes nothing.
 
     They have no code: the token is computed from the ticket and our keys whenever it is shown.
     """
-    cursor = await cx.execute(
+    await cx.execute(
         """
         INSERT INTO tickets (order_no, line_no, unit, supplier_ticket_id, code, code_format, issued_at)
         SELECT l.order_no, l.line_no, unit, '', '', %s, %s
@@ -84,7 +84,7 @@ async def mint_tickets(cx: Connection, order_no: int, line_no: int, *, at: datet
         """,
         (OWN_FORMAT, at, order_no, line_no),
     )
-    return cursor.rowcount
+    return await count(cx, order_no, line_no)
 
 
 async def find(cx: Connection, ref: TicketRef, *, lock: bool = False) -> StoredTicket | None:
@@ -110,9 +110,13 @@ async def refs_of_code(cx: Connection, code: str, product_id: str | None) -> lis
     return [TicketRef(**row) async for row in cursor]
 
 
-async def count(cx: Connection, order_no: int) -> int:
-    """How many tickets the order has, void ones included."""
-    cursor = await cx.execute("SELECT count(*) AS tickets FROM tickets WHERE order_no = %s", (order_no,))
+async def count(cx: Connection, order_no: int, line_no: int | None = None) -> int:
+    """How many tickets the order (or one line of it) has, void ones included."""
+    cursor = await cx.execute(
+        "SELECT count(*) AS tickets FROM tickets WHERE order_no = %(order)s "
+        "AND (%(line)s::int IS NULL OR line_no = %(line)s)",
+        {"order": order_no, "line": line_no},
+    )
     row = await cursor.fetchone()
     return row["tickets"] if row else 0
 

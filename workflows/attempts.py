@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from activities.order_messages import BookingIntent, BookingRef, BookingState, LineDecision, LinePlan, OfferTerms
-from domain.issuance import Canceled, Confirmed, QueryAnswer, Rejected, booking_reference
+from domain.issuance import Canceled, Confirmed, QueryAnswer, Rejected, booking_reference, part_of
 
 Definite = Confirmed | Rejected | Canceled
 
@@ -26,6 +26,7 @@ class Attempt:
     number: int
     offer: OfferTerms
     quantity: int
+    warehouse_id: str | None = None
     reserved: bool = False
     maybe_sent: bool = False
     unreached: int = 0
@@ -51,7 +52,7 @@ class Attempt:
 
     @property
     def cost_minor(self) -> int:
-        """What the offer costs for the whole line, in minor units."""
+        """What the offer costs for all pieces of the attempt, in minor units."""
         return self.offer.cost_minor * self.quantity
 
     def intent(self) -> BookingIntent:
@@ -63,6 +64,8 @@ class Attempt:
             supplier_id=self.offer.supplier_id,
             reference=self.reference,
             cost_minor=self.cost_minor,
+            quantity=self.quantity if part_of(self.number) else None,
+            warehouse_id=self.warehouse_id,
         )
 
     def first_definite(self) -> Definite | None:
@@ -74,9 +77,9 @@ class Attempt:
         return f"xcp-{self.order_no:019d}-{self.line_no}-{kind}-{self.number}"
 
 
-def attempts_so_far(order_no: int, plan: LinePlan) -> dict[int, Attempt]:
-    """The attempts that earlier hosts of this order have stored, as far as they got."""
-    return {state.attempt: _resumed(order_no, plan, state) for state in plan.bookings}
+def attempts_so_far(order_no: int, plan: LinePlan, part: int) -> dict[int, Attempt]:
+    """The attempts at this part that earlier hosts of this order have stored, as far as they got."""
+    return {state.attempt: _resumed(order_no, plan, state) for state in plan.bookings if part_of(state.attempt) == part}
 
 
 def _resumed(order_no: int, plan: LinePlan, state: BookingState) -> Attempt:
@@ -90,7 +93,8 @@ def _resumed(order_no: int, plan: LinePlan, state: BookingState) -> Attempt:
         line_no=plan.line_no,
         number=state.attempt,
         offer=_offer_of(plan, state),
-        quantity=plan.quantity,
+        quantity=state.quantity or plan.quantity,
+        warehouse_id=state.warehouse_id,
         reserved=state.state == "held",
         maybe_sent=state.state == "issuing",
         accepted=accepted,
@@ -108,7 +112,7 @@ def _offer_of(plan: LinePlan, state: BookingState) -> OfferTerms:
     return OfferTerms(
         offer_id=state.offer_id,
         supplier_id=state.supplier_id,
-        cost_minor=state.cost_minor // plan.quantity,
+        cost_minor=state.cost_minor // (state.quantity or plan.quantity),
         lock=False if template is None else template.lock,
         lock_timeout_s=3.0 if template is None else template.lock_timeout_s,
         issue_timeout_s=10.0 if template is None else template.issue_timeout_s,

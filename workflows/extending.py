@@ -16,19 +16,19 @@ from domain.issuance import Confirmed
 from domain.placing import HoldNotExtended
 from workflows.attempts import Attempt
 from workflows.execution import at_supplier, durably
-from workflows.issuance import LineIssuance
+from workflows.fulfilments import LineFulfilment
 from workflows.policies import QUERY_TIMEOUT_S, SUPPLIER_GRACE
 
 
 async def extend_locks(
-    plan: OrderPlan, lines: list[LineIssuance], locked_at: datetime, expires_at: datetime, by_s: int, actor: str
+    plan: OrderPlan, lines: list[LineFulfilment], locked_at: datetime, expires_at: datetime, by_s: int, actor: str
 ) -> datetime:
     """The new expiry, or the old one where the ceiling is reached. Raises HoldNotExtended where a supplier won't."""
     now = workflow.now()
     wanted = min(now + timedelta(seconds=by_s), locked_at + timedelta(seconds=plan.lock_ceiling_s))
     if wanted <= expires_at:
         return expires_at
-    held = [line.attempt for line in lines if line.attempt is not None and line.attempt.reserved]
+    held = [line.held for line in lines if line.held is not None]
     answers = await asyncio.gather(*(_extend(attempt, wanted - now) for attempt in held))
     if any(answer is None for answer in answers):
         raise HoldNotExtended(expires_at)

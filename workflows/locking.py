@@ -19,8 +19,8 @@ from domain.placing import SeatTaken
 from domain.suppliers import SupplierUnavailable
 from workflows.attempts import Attempt
 from workflows.execution import at_supplier, durably
-from workflows.issuance import LineIssuance
 from workflows.policies import LOCK_POLL
+from workflows.pursuits import Pursuit
 from workflows.questions import ask
 from workflows.releases import Release
 
@@ -34,7 +34,7 @@ class SupplierLocks:
         self.held: list[HeldBooking] = []
         self._undo: dict[Attempt, Release] = {}
 
-    async def lock(self, lines: list[LineIssuance]) -> Refusal | None:
+    async def lock(self, lines: list[Pursuit]) -> Refusal | None:
         """Hold every line that needs it, all at once; the first refusal, or None when all are held."""
         refusals = await asyncio.gather(*(self._lock_line(line) for line in lines))
         return next((refusal for refusal in refusals if refusal is not None), None)
@@ -49,7 +49,7 @@ class SupplierLocks:
         releases, self._undo = list(self._undo.values()), {}
         await asyncio.gather(*(release.run() for release in releases))
 
-    async def _lock_line(self, line: LineIssuance) -> Refusal | None:
+    async def _lock_line(self, line: Pursuit) -> Refusal | None:
         """Try the line's offers in turn: another one only while the last has certainly not taken the seat."""
         if line.attempt is not None and await self._adopted(line.attempt):
             return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from domain.orders import OrderStatus
-from workflows.issuance import LineIssuance
+from workflows.fulfilments import LineFulfilment
 
 _MEANING = {
     OrderStatus.PENDING: "being checked and held",
@@ -22,7 +22,7 @@ _MEANING = {
 def render_page(
     order_no: int,
     status: OrderStatus,
-    lines: Sequence[LineIssuance],
+    lines: Sequence[LineFulfilment],
     expires_at: datetime | None,
     *,
     undoing: bool,
@@ -45,7 +45,7 @@ def render_page(
     return "\n\n".join(page)
 
 
-def _row(line: LineIssuance) -> str:
+def _row(line: LineFulfilment) -> str:
     row = f"- Line {line.line_no}: `{line.status}`"
     if line.supplier_id:
         row += f", supplier `{line.supplier_id}`"

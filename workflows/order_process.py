@@ -128,7 +128,7 @@ class OrderProcess(OrderStory):
         if self._opening:
             return
         line = self._lines.get(decision.line_no)
-        if line is None or not line.awaits_decision or line.attempt is None or line.attempt.number != decision.attempt:
+        if line is None or not line.awaits_decision_on(decision.attempt):
             raise NotInState("decide", line.status if line else self.status, ("issuing (escalated)",))
 
     async def decide(self, decision: LineDecision) -> OrderStanding:

@@ -28,8 +28,7 @@ from domain.errors import Refusal
 from domain.orders import AT_REST, OrderStatus, status_of
 from domain.placing import ReviewDenied
 from workflows.execution import durably
-from workflows.fulfilments import process_of
-from workflows.issuance import LineIssuance
+from workflows.fulfilments import LineFulfilment
 from workflows.locking import SupplierLocks
 from workflows.order_page import render_page
 from workflows.releases import Release
@@ -56,14 +55,14 @@ class OrderStory:
         self._order_no = order_no
         self._host = host_workflow_id
         self._plan: OrderPlan | None = None
-        self._lines: dict[int, LineIssuance] = {}
+        self._lines: dict[int, LineFulfilment] = {}
         self._locks: SupplierLocks | None = None
         self._answer: PlaceAnswer | None = None
         self._wish: Wish | None = None
         self._review: ReviewDecision | None = None
         self._locked_at: datetime | None = None
         self._expires_at: datetime | None = None
-        self._gone: list[LineIssuance] = []
+        self._gone: list[LineFulfilment] = []
         self._waits_for_review = False
         self._undoing = False
         self._standing_aside = False
@@ -100,7 +99,7 @@ class OrderStory:
             self._answer = self._answer or PlaceAnswer(refusal=refusal)
             return False
         plan = self._plan = opened.plan
-        self._lines = {line.line_no: process_of(self._order_no, line, self._show) for line in plan.lines}
+        self._lines = {line.line_no: LineFulfilment(self._order_no, line, self._show) for line in plan.lines}
         self._locked_at, self._expires_at = plan.locked_at, plan.hold_expires_at
         self.status = plan.status
         self._show()
@@ -166,7 +165,8 @@ class OrderStory:
         return await durably(OrderActivities.hold_stock, message)
 
     async def _hold_at_suppliers(self, plan: OrderPlan) -> Refusal | None:
-        needing = [self._lines[line.line_no] for line in plan.lines if line.offers and line.offers[0].lock]
+        lines = [self._lines[line.line_no] for line in plan.lines if line.offers and line.offers[0].lock]
+        needing = [line.whole for line in lines if line.whole is not None]
         if not needing:
             return None
         self._locks = SupplierLocks(self._order_no, hold_minutes=-(-plan.lock_s // 60))
@@ -244,25 +244,26 @@ class OrderStory:
         if self._locks is not None:
             await self._locks.undo()
         else:
-            held = [line.attempt for line in self._lines.values() if line.attempt and line.attempt.reserved]
+            held = [line.held for line in self._lines.values() if line.held is not None]
             await asyncio.gather(*(Release.of(each, reason="not_confirmed", sure=True).run() for each in held))
         self._undoing = False
         self._show()
 
     async def _finish_releases(self) -> None:
-        """At rest, and an earlier host of this order was still giving back what suppliers held."""
+        """At rest, and an earlier host of this order was still giving back, or about to have something delivered."""
         await asyncio.gather(*(line.finish_releases() for line in self._lines.values()))
+        await asyncio.gather(*(line.deliver() for line in self._lines.values()))
 
     async def _confirm(self, actor: str) -> None:
         """On account: the credit line pays, and what will be sent to suppliers is stored in the same transaction."""
-        attempts = [line.attempt or line.take_offer(line.offers_after()[0]) for line in self._lines.values()]
-        intents = tuple(attempt.intent() for attempt in attempts)
-        message = ConfirmOrder(self._order_no, workflow.now(), actor, intents)
+        intents = tuple(intent for line in self._lines.values() for intent in line.intents())
+        apart = tuple(line.line_no for line in self._lines.values() if line.apart)
+        message = ConfirmOrder(self._order_no, workflow.now(), actor, intents, apart)
         confirmation = await durably(OrderActivities.confirm_order, message)
         if confirmation.ahead:
             raise _RowsAhead
         for line_no, line in self._lines.items():
-            line.status = OrderStatus.REFUNDED if line_no in confirmation.gone else OrderStatus.ISSUING
+            line.confirmed(confirmation.parts.get(line_no, ()), gone=line_no in confirmation.gone)
         self._gone = [self._lines[line_no] for line_no in confirmation.gone]
         self._move(status_of(line.status for line in self._lines.values()))
 
@@ -270,7 +271,7 @@ class OrderStory:
 
     async def _issue(self) -> None:
         """Every line to a definite end, side by side; then, where it was agreed, all or nothing."""
-        holds = [line.attempt for line in self._gone if line.attempt and line.attempt.reserved]
+        holds = [line.held for line in self._gone if line.held is not None]
         releases = [asyncio.create_task(Release.of(each, reason="stock_gone", sure=True).run()) for each in holds]
         lines = list(self._lines.values())
         await asyncio.gather(*(line.run() for line in lines if line.status is OrderStatus.ISSUING))

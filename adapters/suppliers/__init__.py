@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from domain.issuance import Answer, CancelAnswer, QueryAnswer
 from domain.units import TrackedEvent
@@ -174,6 +174,7 @@ class Supplier(Protocol):
         ...
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """A supplier that also tells what happens to the thing after it was issued: a carrier."""
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
 
 from adapters.suppliers import BookingRequest, NotSent, SupplierProduct, SupplierSession, SupplierUnreadable
+from adapters.suppliers.exchange import Reply, exchange
 from adapters.suppliers.octo_bodies import (
     judge_booking,
     read_booking,
@@ -44,10 +44,6 @@ from domain.issuance import (
 
 BOOKING_MAX_BYTES = 1 << 20
 CATALOGUE_MAX_BYTES = 32 << 20
-RETRY_AFTER_MAX_S = 3_600.0
-# The share of the whole time-out after which a connection that was never made is given up: well before the whole, so
-# that "not sent" can be told from "no answer".
-CONNECT_SHARE = 0.4
 
 # Refusals of a reservation: nothing was held. Another supplier may well have the same thing.
 _REFUSES_RESERVE = frozenset(
@@ -61,18 +57,6 @@ _REFUSES_RESERVE = frozenset(
     }
 )
 _NOTHING_THERE = "INVALID_BOOKING_UUID"
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """A complete answer, read to its end and within bounds."""
-
-    status: int
-    body: bytes
-
-    @property
-    def is_success(self) -> bool:
-        return 200 <= self.status < 300
 
 
 class OctoSupplier:
@@ -200,35 +184,19 @@ class OctoSupplier:
         asked: dict[str, Any] | None,
         timeout_s: float,
         max_bytes: int = BOOKING_MAX_BYTES,
-    ) -> _Reply | Unknown:
-        """One request and its whole answer. Raises NotSent where the supplier certainly did nothing with it."""
-        connect_s = timeout_s * CONNECT_SHARE
-        timeout = httpx2.Timeout(timeout_s, connect=connect_s, pool=connect_s)
-        url = f"{self._base_url}{path}"
-        try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._client.stream(method, url, json=asked, headers=self._headers, timeout=timeout) as response,
-            ):
-                if response.status_code == 429:
-                    raise NotSent("the supplier limits our rate", retry_after_s=_retry_after_s(response))
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > max_bytes:
-                        return Unknown(f"the answer is larger than {max_bytes} bytes")
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as unsent:
-            raise NotSent(f"{type(unsent).__name__}: {unsent}") from unsent
-        except (TimeoutError, httpx2.TimeoutException):
-            return Unknown(f"no answer within {timeout_s:g} s")
-        except httpx2.HTTPError as lost:
-            return Unknown(f"the connection was lost: {type(lost).__name__}")
-        if response.status_code >= 500:
-            return Unknown(f"{method} answered {response.status_code}")
-        return _Reply(response.status_code, bytes(body))
+    ) -> Reply | Unknown:
+        return await exchange(
+            self._client,
+            method,
+            f"{self._base_url}{path}",
+            headers=self._headers,
+            json=asked,
+            timeout_s=timeout_s,
+            max_bytes=max_bytes,
+        )
 
 
-def _judge(reply: _Reply, reference: str, unit_references: Sequence[str]) -> QueryAnswer:
+def _judge(reply: Reply, reference: str, unit_references: Sequence[str]) -> QueryAnswer:
     """What a booking proves; every other answer proves nothing."""
     if not reply.is_success:
         error = read_error(reply.body)
@@ -248,7 +216,7 @@ def _as_answer(judged: QueryAnswer, operation: str) -> Answer:
     return Unknown(f"{operation} answered {type(judged).__name__}")
 
 
-def _refused_reserve(reply: _Reply) -> Rejected | None:
+def _refused_reserve(reply: Reply) -> Rejected | None:
     error = read_error(reply.body) if 400 <= reply.status < 500 else None
     if error is not None and reply.status == 400 and error.error in _REFUSES_RESERVE:
         return Rejected(error.error, retry_elsewhere=True, detail=error.errorMessage[:200])
@@ -257,7 +225,7 @@ def _refused_reserve(reply: _Reply) -> Rejected | None:
     return None
 
 
-def _is_missing(reply: _Reply, reference: str) -> bool:
+def _is_missing(reply: Reply, reference: str) -> bool:
     """The supplier says that it has nothing under this reference, and does not name another one."""
     if reply.status == 404:
         return True
@@ -295,9 +263,3 @@ def _contact(request: BookingRequest) -> dict[str, str]:
 
 def _path(reference: str) -> str:
     return f"/bookings/{quote(reference, safe='')}"
-
-
-def _retry_after_s(response: httpx2.Response) -> float | None:
-    """Seconds from Retry-After; its other form, a date, is left to our own schedule."""
-    text = response.headers.get("retry-after", "")
-    return min(float(text), RETRY_AFTER_MAX_S) if text.isascii() and text.isdigit() else None

@@ -1,22 +1,22 @@
-"""The desk: reserves, confirms, cancels and extends by OCTO's rules, and misbehaves where a fault says so.
-
-Every method is synchronous, so calls never interleave inside one; when it returns, the book has what it did.
-"""
+"""The desk: reserves, confirms, cancels and extends by OCTO's rules, and misbehaves where a fault says so."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, Field
 
+from simulators.common.book import Clerk, latest, shown
+from simulators.common.faults import Strike
+from simulators.common.results import Outcome, decide
 from simulators.supplier.book import Book, BookedUnit, Booking
 from simulators.supplier.catalogue import find_session
-from simulators.supplier.faults import Strike
+from simulators.supplier.faults import Kind
 from simulators.supplier.houses import SupplierSettings
 from simulators.supplier.seats import Seats
 
@@ -63,45 +63,25 @@ class ExtendBody(BaseModel):
     expirationMinutes: int | None = Field(None, ge=1, le=1_440)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A callback that the supplier owes; `status` says otherwise than the book where the supplier contradicts."""
-
-    booking: Booking
-    delay_ms: int = 0
-    status: str | None = None
-    before_reply: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was done, the status to answer with where it is not the book's, and the callbacks that follow."""
-
-    booking: Booking
-    shown_status: str | None = None
-    notices: tuple[Notice, ...] = ()
-
-
 def _unknown_uuid(reference: str) -> Refusal:
     return Refusal("INVALID_BOOKING_UUID", "The uuid was already used, missing or invalid", uuid=reference)
 
 
-class Desk:
+class Desk(Clerk[Booking]):
     """All suppliers' desks over one book. `clock` is seconds since 1970."""
 
     def __init__(self, book: Book, seats: Seats, clock: Callable[[], float] = time.time) -> None:
-        self._book = book
+        super().__init__(book, clock)
         self._seats = seats
-        self.clock = clock
         for booking in book.live():
             self._seats.note(booking)
 
-    def reserve(self, supplier: SupplierSettings, body: ReserveBody, strike: Strike) -> Outcome:
+    def reserve(self, supplier: SupplierSettings, body: ReserveBody, strike: Strike[Kind]) -> Outcome[Booking]:
         """A hold. The uuid is the idempotency key, for suppliers that heed it."""
         now = self.clock()
         reference = str(body.uuid or uuid4())
         if supplier.deduplicates:
-            known = self._settled(supplier.name, reference, now)
+            known = self.settled(supplier.name, reference, now)
             if known:
                 if known[-1].status in ("EXPIRED", "CANCELLED", "REJECTED"):
                     raise _unknown_uuid(reference)
@@ -117,35 +97,38 @@ class Desk:
             contact=body.contact, notes=body.notes, created_at=now, expires_at=now + hold_s,
         )  # fmt: skip
         booking.become("ON_HOLD", now)
-        self._may_forget(supplier, booking, strike, now)
-        self._write(booking)
+        _may_forget(supplier, booking, strike, now)
+        self.write(booking)
         return Outcome(booking)
 
-    def confirm(self, supplier: SupplierSettings, reference: str, body: ConfirmBody, strike: Strike) -> Outcome:
+    def confirm(
+        self, supplier: SupplierSettings, reference: str, body: ConfirmBody, strike: Strike[Kind]
+    ) -> Outcome[Booking]:
         """Issue a hold. A repeat is harmless, or a second booking where the supplier does not deduplicate."""
         now = self.clock()
-        known = self._settled(supplier.name, reference, now)
-        held = _latest(known, "ON_HOLD")
+        known = self.settled(supplier.name, reference, now)
+        held = latest(known, "ON_HOLD")
         if held is None:
-            issued = _latest(known, "CONFIRMED", "REDEEMED")
+            issued = latest(known, "CONFIRMED", "REDEEMED")
             if issued is not None and not supplier.deduplicates:
                 held = replace(issued, id=str(uuid4()), history=[], status="ON_HOLD", created_at=now, confirmed_at=None)
             else:
-                standing = issued or _latest(known, "PENDING", "REJECTED")
+                standing = issued or latest(known, "PENDING", "REJECTED")
                 if standing is None:
                     raise _unknown_uuid(reference)
                 return Outcome(standing)
         held.contact = held.contact | body.contact
         held.order_no = body.resellerReference or held.order_no
-        outcome = self._decide(supplier, held, strike, now)
-        self._may_forget(supplier, held, strike, now)
-        self._write(held)
+        held.expires_at = None
+        outcome = decide(held, supplier, strike, now)
+        _may_forget(supplier, held, strike, now)
+        self.write(held)
         return outcome
 
-    def cancel(self, supplier: SupplierSettings, reference: str, body: CancelBody) -> Outcome:
+    def cancel(self, supplier: SupplierSettings, reference: str, body: CancelBody) -> Outcome[Booking]:
         """Give a booking back, up to its start. A repeat is harmless; of several it takes the one that reads show."""
         now = self.clock()
-        booking = shown(self._settled(supplier.name, reference, now))
+        booking = shown(self.settled(supplier.name, reference, now))
         if booking is None:
             raise _unknown_uuid(reference)
         if booking.status in ("CANCELLED", "EXPIRED", "REJECTED"):
@@ -155,57 +138,39 @@ class Desk:
         booking.cancel_reason = body.reason
         booking.due_at = None
         booking.become("CANCELLED", now)
-        self._write(booking)
+        self.write(booking)
         return Outcome(booking)
 
-    def extend(self, supplier: SupplierSettings, reference: str, body: ExtendBody) -> Outcome:
+    def extend(self, supplier: SupplierSettings, reference: str, body: ExtendBody) -> Outcome[Booking]:
         now = self.clock()
-        known = self._settled(supplier.name, reference, now)
-        held = _latest(known, "ON_HOLD")
+        known = self.settled(supplier.name, reference, now)
+        held = latest(known, "ON_HOLD")
         if held is None:
-            if _latest(known, "CONFIRMED", "REDEEMED", "PENDING") is not None:
+            if latest(known, "CONFIRMED", "REDEEMED", "PENDING") is not None:
                 raise Refusal("UNPROCESSABLE_ENTITY", "The booking is no longer on hold")
             raise _unknown_uuid(reference)
         held.expires_at = now + (supplier.hold_s or (body.expirationMinutes or 30) * 60)
         held.updated_at = now
-        self._write(held)
+        self.write(held)
         return Outcome(held)
 
-    def find(self, supplier: SupplierSettings, reference: str, strike: Strike) -> Booking:
+    def find(self, supplier: SupplierSettings, reference: str, strike: Strike[Kind]) -> Booking:
         """What a read by uuid shows; a forgotten booking is as if it had never been."""
         now = self.clock()
-        booking = shown(self._settled(supplier.name, reference, now))
+        booking = shown(self.settled(supplier.name, reference, now))
         if booking is None:
             raise _unknown_uuid(reference)
         if strike.takes("forget"):
-            booking.forgotten_until = _forget_until(supplier, now)
-            self._write(booking)
+            booking.forgotten_until = supplier.faults.params.forgotten_until(now)
+            self.write(booking)
         if booking.is_forgotten(now):
             raise _unknown_uuid(reference)
         return booking
 
     def find_by_order(self, supplier: SupplierSettings, order_no: str) -> list[Booking]:
         now = self.clock()
-        found = [self._settle(booking, now) for booking in self._book.of_order(supplier.name, order_no)]
+        found = [self.settle(booking, now) for booking in self.book.of_order(supplier.name, order_no)]
         return [booking for booking in found if not booking.is_forgotten(now)]
-
-    def complete(self, booking_id: str) -> Booking | None:
-        """A late confirmation has come due: settle it, and say what to call back. None when it was cancelled."""
-        booking = self._book.with_id(booking_id)
-        if booking is None or booking.due_at is None:
-            return None
-        booking.settle(max(self.clock(), booking.due_at))
-        booking.due_at = None
-        self._write(booking)
-        return booking
-
-    def current(self, booking_id: str) -> Booking | None:
-        booking = self._book.with_id(booking_id)
-        return None if booking is None else self._settle(booking, self.clock())
-
-    def page(self, supplier: SupplierSettings, after: int, limit: int) -> list[Booking]:
-        now = self.clock()
-        return [self._settle(booking, now) for booking in self._book.page(supplier.name, after, limit)]
 
     def vacancies(self, supplier: SupplierSettings, product_id: str, option_id: str, availability_id: str) -> int:
         taken = self._seats.taken(supplier.name, product_id, option_id, availability_id, self.clock())
@@ -224,7 +189,7 @@ class Desk:
         return session is not None and session.cutoff_at > at
 
     def reset(self, supplier: SupplierSettings) -> None:
-        self._book.erase(supplier.name)
+        self.book.erase(supplier.name)
         self._seats.forget(supplier.name)
 
     def _check_offer(self, supplier: SupplierSettings, body: ReserveBody, now: float) -> None:
@@ -249,60 +214,11 @@ class Desk:
         if self.vacancies(supplier, product.id, option.id, session.id) < len(body.unitItems):
             raise Refusal("UNPROCESSABLE_ENTITY", "Sold out")
 
-    def _decide(self, supplier: SupplierSettings, held: Booking, strike: Strike, now: float) -> Outcome:
-        """What becomes of a hold that is confirmed: the booking's new status, what is said of it, and to whom."""
-        params, calls_back = supplier.faults.params, supplier.callback is not None
-        held.expires_at = None
-        if strike.takes("confirm_late"):
-            held.due_at = now + params.confirm_late_ms / 1_000
-            held.due_status = "REJECTED" if strike.takes("reject") else "CONFIRMED"
-            held.become("PENDING", now)
-            # The second call comes a moment after the one that every late confirmation makes.
-            twice = calls_back and strike.takes("callback_twice")
-            return Outcome(held, notices=(Notice(held, params.confirm_late_ms + 50),) if twice else ())
-        if strike.takes("reject"):
-            held.become("REJECTED", now)
-            return Outcome(held)
-        held.become("CONFIRMED", now)
-        if params.contradict_way == "rejected_then_confirmed" and strike.takes("contradict"):
-            later = (Notice(held, params.contradict_ms),) if calls_back else ()
-            return Outcome(held, "REJECTED", later)
-        notices: list[Notice] = []
-        if calls_back and strike.takes("callback_early"):
-            notices.append(Notice(held, before_reply=True))
-        if calls_back and strike.takes("callback_twice"):
-            notices += [Notice(held), Notice(held)]
-        if calls_back and strike.takes("contradict"):
-            notices.append(Notice(held, params.contradict_ms, "REJECTED"))
-        return Outcome(held, notices=tuple(notices))
-
-    def _may_forget(self, supplier: SupplierSettings, booking: Booking, strike: Strike, now: float) -> None:
-        if strike.takes("forget"):
-            booking.forgotten_until = _forget_until(supplier, now)
-
-    def _settled(self, supplier: str, reference: str, now: float) -> list[Booking]:
-        return [self._settle(booking, now) for booking in self._book.of_reference(supplier, reference)]
-
-    def _settle(self, booking: Booking, now: float) -> Booking:
-        if booking.settle(now):
-            self._write(booking)
-        return booking
-
-    def _write(self, booking: Booking) -> None:
-        self._book.put(booking)
-        self._seats.note(booking)
+    def write(self, entry: Booking) -> None:
+        super().write(entry)
+        self._seats.note(entry)
 
 
-def shown(known: list[Booking]) -> Booking | None:
-    """Of several bookings under one uuid, the one that reads show: the latest issued, else living, else any."""
-    return _latest(known, "CONFIRMED", "REDEEMED") or _latest(known, "PENDING", "ON_HOLD") or _latest(known)
-
-
-def _latest(known: list[Booking], *statuses: str) -> Booking | None:
-    """The latest in one of the statuses; without any, the latest of all."""
-    return next((booking for booking in reversed(known) if not statuses or booking.status in statuses), None)
-
-
-def _forget_until(supplier: SupplierSettings, now: float) -> float:
-    forget_ms = supplier.faults.params.forget_ms
-    return -1.0 if forget_ms < 0 else now + forget_ms / 1_000
+def _may_forget(supplier: SupplierSettings, booking: Booking, strike: Strike[Kind], now: float) -> None:
+    if strike.takes("forget"):
+        booking.forgotten_until = supplier.faults.params.forgotten_until(now)

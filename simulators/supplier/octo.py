@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from hmac import compare_digest
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import to_json
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from simulators.supplier import connection, views
-from simulators.supplier.book import Book, Booking
-from simulators.supplier.callbacks import Callbacks
+from simulators.common.answering import as_json, bounded_body, with_faults
+from simulators.common.faults import Strike
+from simulators.common.results import Messenger, Outcome
+from simulators.supplier import views
+from simulators.supplier.book import Booking
 from simulators.supplier.catalogue import DAYS_ON_SALE, Option, Product, find_session, sessions
-from simulators.supplier.desk import CancelBody, ConfirmBody, Desk, ExtendBody, Notice, Outcome, Refusal, ReserveBody
-from simulators.supplier.faults import Operation, Strike, strike
+from simulators.supplier.desk import CancelBody, ConfirmBody, Desk, ExtendBody, Refusal, ReserveBody
+from simulators.supplier.faults import Kind, Operation
 from simulators.supplier.houses import Suppliers, SupplierSettings
 
-BODY_MAX_BYTES = 1 << 20
 PRICING = "octo/pricing"
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -48,7 +46,7 @@ class Call:
     query: dict[str, str]
     endpoint: str
     priced: bool
-    strike: Strike
+    strike: Strike[Kind]
 
     def read(self, model: type[Body]) -> Body:
         try:
@@ -87,11 +85,10 @@ def _route(method: str, path: str) -> tuple[Operation, str] | None:
 class Octo:
     """The standard's endpoints of every supplier."""
 
-    def __init__(self, suppliers: Suppliers, desk: Desk, book: Book, callbacks: Callbacks) -> None:
+    def __init__(self, suppliers: Suppliers, desk: Desk, messenger: Messenger[Booking, SupplierSettings]) -> None:
         self._suppliers = suppliers
         self._desk = desk
-        self._book = book
-        self._callbacks = callbacks
+        self._messenger = messenger
         self._handlers: dict[Operation, Callable[[Call], Any]] = {
             "supplier": lambda call: views.supplier_view(call.supplier, call.endpoint),
             "capabilities": lambda call: views.capabilities_view(),
@@ -101,7 +98,7 @@ class Octo:
             "query": lambda call: self._view(call, self._desk.find(call.supplier, call.reference, call.strike)),
             "list": self._list,
         }
-        self._changes: dict[Operation, Callable[[Call], Outcome]] = {
+        self._changes: dict[Operation, Callable[[Call], Outcome[Booking]]] = {
             "reserve": lambda call: desk.reserve(call.supplier, call.read(ReserveBody), call.strike),
             "confirm": lambda call: desk.confirm(call.supplier, call.reference, call.read(ConfirmBody), call.strike),
             "cancel": lambda call: desk.cancel(call.supplier, call.reference, call.read(CancelBody)),
@@ -115,9 +112,9 @@ class Octo:
         routed = _route(request.method, request.path_params["path"])
         if routed is None:
             return _error(404, "NOT_FOUND", "No such operation")
-        if not compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {supplier.token}".encode()):
+        if not supplier.lets_in(request):
             return _error(403, "FORBIDDEN", "The token is missing or not ours")
-        body = await _body(request)
+        body = await bounded_body(request)
         if body is None:
             return _error(400, "BAD_REQUEST", "The body is too large")
         operation, reference = routed
@@ -126,63 +123,25 @@ class Octo:
         call = Call(
             supplier, operation, reference, body, dict(request.query_params),
             f"{request.base_url}{supplier.name}/octo" if operation == "supplier" else "", priced,
-            self._strike(supplier, operation, _subject(operation, reference, body)),
+            self._suppliers.strike(supplier, operation, _subject(operation, reference, body)),
         )  # fmt: skip
-        response = await self._with_faults(request, call)
+        response = await with_faults(request, call.strike, supplier.faults.params, lambda: self._work(call), _error)
         response.headers["Octo-Capabilities"] = PRICING if priced else ""
         return response
 
-    def schedule(self, booking: Booking) -> None:
-        """Call back a late result when it is due."""
-        if booking.due_at is not None:
-            self._callbacks.run(self._complete(booking.supplier, booking.id, booking.due_at))
-
-    def _strike(self, supplier: SupplierSettings, operation: Operation, reference: str) -> Strike:
-        struck, used_up = strike(self._book, supplier.name, supplier.faults, operation, reference)
-        if used_up:
-            self._suppliers.put(supplier)
-        return struck
-
-    async def _with_faults(self, request: Request, call: Call) -> Response:
-        """The faults around the work: before it nothing is done, after it everything is."""
-        struck, params = call.strike, call.supplier.faults.params
-        if struck.takes("slow"):
-            await asyncio.sleep(params.slow_ms / 1_000)
-        if struck.takes("rate_limit"):
-            refused = _error(429, "TOO_MANY_REQUESTS", "Slow down")
-            refused.headers["Retry-After"] = str(params.retry_after_s)
-            return refused
-        if struck.takes("error_before"):
-            return _error(500, "INTERNAL_SERVER_ERROR", "There was an un-recoverable error, please try again")
-        if not params.hang_works and struck.takes("hang"):
-            return await _hang(request, params.hang_ms)
-        try:
-            response = await self._work(call)
-        except Refusal as refusal:
-            response = _error(400, refusal.code, str(refusal), **refusal.fields)
-        if params.hang_works and struck.takes("hang"):
-            return await _hang(request, params.hang_ms)
-        if struck.takes("drop_after"):
-            await connection.cut(request)
-        elif struck.takes("error_after"):
-            return _error(500, "INTERNAL_SERVER_ERROR", "There was an un-recoverable error, please try again")
-        elif struck.takes("unreadable"):
-            return Response(b'{"id": "\xff\xfe", <html>', media_type="application/json")
-        return response
-
     async def _work(self, call: Call) -> Response:
+        try:
+            return await self._done(call)
+        except Refusal as refusal:
+            return _error(400, refusal.code, str(refusal), **refusal.fields)
+
+    async def _done(self, call: Call) -> Response:
         change = self._changes.get(call.operation)
         if change is None:
-            return _json(self._handlers[call.operation](call))
+            return as_json(self._handlers[call.operation](call))
         outcome = change(call)
-        if call.operation == "confirm":
-            self.schedule(outcome.booking)
-        for notice in outcome.notices:
-            if notice.before_reply:
-                await self._notify_first(call.supplier, notice)
-            else:
-                self._callbacks.run(self._notify(call.supplier.name, notice))
-        return _json(self._view(call, outcome.booking, outcome.shown_status))
+        await self._messenger.follow(call.supplier, outcome)
+        return as_json(self._view(call, outcome.entry, outcome.shown_status))
 
     def _view(self, call: Call, booking: Booking, status: str | None = None) -> views.Json:
         return views.booking_view(self._desk, call.supplier, booking, call.priced, status)
@@ -222,54 +181,9 @@ class Octo:
             by_day.setdefault(session.starts_at.date(), []).append(view)
         return [views.calendar_view(day, of_day) for day, of_day in by_day.items()]
 
-    async def _complete(self, supplier_name: str, booking_id: str, due_at: float) -> None:
-        await asyncio.sleep(max(0.0, due_at - self._desk.clock()))
-        supplier = self._suppliers.find(supplier_name)
-        booking = self._desk.complete(booking_id)
-        if booking is not None and supplier is not None and supplier.callback is not None:
-            self._callbacks.send_later(supplier.callback, views.booking_view(self._desk, supplier, booking, True))
-
-    async def _notify_first(self, supplier: SupplierSettings, notice: Notice) -> None:
-        if supplier.callback is not None:
-            view = views.booking_view(self._desk, supplier, notice.booking, True, notice.status)
-            await self._callbacks.send_once(supplier.callback, view)
-
-    async def _notify(self, supplier_name: str, notice: Notice) -> None:
-        await asyncio.sleep(notice.delay_ms / 1_000)
-        # Read again: a reset or a cancel may have come between.
-        booking, supplier = self._desk.current(notice.booking.id), self._suppliers.find(supplier_name)
-        if booking is not None and supplier is not None and supplier.callback is not None:
-            view = views.booking_view(self._desk, supplier, booking, True, notice.status)
-            self._callbacks.send_later(supplier.callback, view)
-
-
-def _json(value: Any) -> Response:
-    return Response(to_json(value), media_type="application/json")
-
 
 def _error(status: int, code: str, message: str, **fields: str) -> Response:
-    response = _json({"error": code, "errorMessage": message} | fields)
-    response.status_code = status
-    return response
-
-
-async def _hang(request: Request, hang_ms: int) -> Response:
-    await connection.wait_for_hangup(request, hang_ms / 1_000)
-    await connection.cut(request)
-    return Response()
-
-
-async def _body(request: Request) -> bytes | None:
-    """The request's body, or None when it is too large."""
-    received = bytearray()
-    try:
-        async for chunk in request.stream():
-            received += chunk
-            if len(received) > BODY_MAX_BYTES:
-                return None
-    except ClientDisconnect:
-        return None
-    return bytes(received)
+    return as_json({"error": code, "errorMessage": message} | fields, status)
 
 
 def _subject(operation: Operation, reference: str, body: bytes) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from hashlib import blake2b
 from typing import Any
 
+from simulators.common.answering import utc
 from simulators.supplier.book import Booking
 from simulators.supplier.catalogue import Option, Product, Session, Unit, find_session
 from simulators.supplier.desk import Desk
@@ -18,12 +19,6 @@ CURRENCY = "CNY"
 CONTACT_FIELDS = (
     "fullName", "firstName", "lastName", "emailAddress", "phoneNumber", "postalCode", "country", "notes",
 )  # fmt: skip
-
-
-def utc(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def pricing(units: Iterable[Unit]) -> Json:

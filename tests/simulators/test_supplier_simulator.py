@@ -6,11 +6,9 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,10 @@ import pytest
 from adapters.suppliers.callbacks import CallbackRefused, verified_body
 from adapters.suppliers.octo_bodies import read_told
 from domain.issuance import Confirmed, Rejected
-from simulators.supplier.faults import draw
+from simulators.common.faults import draw
 from simulators.supplier.serving import serving
+from tests.simulators.outside import SECRET, Receiver, a_process, receiving, up
 
-ROOT = Path(__file__).parents[2]
-SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cw=="
 PRODUCT, OPTION, UNIT = "ng-silk-roads", "DEFAULT", "adult"
 
 
@@ -75,41 +72,13 @@ class Desk:
         return found
 
 
-@dataclass
-class Receiver:
-    """Takes callbacks on a free port; refuses the first `failures` of them."""
-
-    failures: int = 0
-    taken: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
-    url: str = ""
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:]
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head if line)}
-        body = await reader.readexactly(int(headers["content-length"]))
-        is_refused = self.failures > 0
-        self.failures -= is_refused
-        if not is_refused:
-            self.taken.append((body, headers))
-        writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % (503 if is_refused else 204))
-        await writer.drain()
-        writer.close()
-
-    async def wait_for(self, count: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.taken) < count:
-                await asyncio.sleep(0.02)
-
-    def answers(self) -> list[object]:
-        return [read_told(verified_body(SECRET, body, headers)).answer for body, headers in self.taken]
+def answers(receiver: Receiver) -> list[object]:
+    return [read_told(verified_body(SECRET, body, headers)).answer for body, headers in receiver.taken]
 
 
 @asynccontextmanager
 async def a_receiver(desk: Desk, failures: int = 0) -> AsyncIterator[Receiver]:
-    receiver = Receiver(failures)
-    server = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
-    receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/callbacks"
-    async with server:
+    async with receiving(failures) as receiver:
         await desk.control("PUT", "/callbacks", {"url": receiver.url, "secret": SECRET})
         yield receiver
 
@@ -303,7 +272,7 @@ async def test_a_callback_may_come_before_the_reply(desk: Desk) -> None:
         uuid = await desk.hold()
         await desk.control("POST", "/next", {"operation": "confirm", "kind": "callback_early"})
         await desk.confirm(uuid)
-        assert [type(each) for each in receiver.answers()] == [Confirmed]
+        assert [type(each) for each in answers(receiver)] == [Confirmed]
 
 
 @pytest.mark.parametrize(
@@ -319,7 +288,7 @@ async def test_a_contradiction_says_two_things_of_one_issued_booking(
         await desk.control("POST", "/next", {"operation": "confirm", "kind": "contradict"})
         assert (await desk.confirm(uuid)).json()["status"] == answered
         await receiver.wait_for(1)
-        assert [type(each) for each in receiver.answers()] == [called]
+        assert [type(each) for each in answers(receiver)] == [called]
         assert (await desk.book(f"?reference={uuid}"))[0]["status"] == "CONFIRMED"
 
 
@@ -338,32 +307,11 @@ async def test_a_reset_empties_the_book_and_heals_the_supplier(desk: Desk) -> No
     assert (await desk.control("GET", "/hits"))["hits"] == {}
 
 
-@contextmanager
-def a_process(data_dir: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "simulators.supplier", "--port", str(port), "--data", str(data_dir)]
-    process = subprocess.Popen(command, cwd=ROOT)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def up(client: httpx2.AsyncClient, url: str) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                if (await client.get(f"{url}/health")).is_success:
-                    return
-            except httpx2.ConnectError:
-                await asyncio.sleep(0.05)
-
-
 async def test_a_killed_process_forgets_nothing(tmp_path: Path, unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     async with httpx2.AsyncClient(trust_env=False) as client:
         desk = Desk(client, url, "killed")
-        with a_process(tmp_path, unused_tcp_port) as process:
+        with a_process("simulators.supplier", tmp_path, unused_tcp_port) as process:
             await up(client, url)
             await desk.control("PUT", "", {"like": "northgate", "capacity": 3})
             await desk.control("PUT", "/faults", {"seed": 5, "params": {"confirm_late_ms": 400}})
@@ -375,7 +323,7 @@ async def test_a_killed_process_forgets_nothing(tmp_path: Path, unused_tcp_port:
                 await desk.confirm(pending)
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
-                with a_process(tmp_path, unused_tcp_port):
+                with a_process("simulators.supplier", tmp_path, unused_tcp_port):
                     await up(client, url)
                     await receiver.wait_for(1)
                     assert json.loads(receiver.taken[0][0])["uuid"] == pending

@@ -38,7 +38,7 @@ async def statuses(cx: Connection) -> list[str]:
 async def test_a_line_gets_one_ticket_per_unit_however_often_it_is_minted(issued: Database) -> None:
     async with issued.transaction() as cx:
         assert await tickets.mint_tickets(cx, ORDER, 2, at=START) == world.QUANTITY
-        assert await tickets.mint_tickets(cx, ORDER, 2, at=START + timedelta(days=1)) == 0
+        assert await tickets.mint_tickets(cx, ORDER, 2, at=START + timedelta(days=1)) == world.QUANTITY
         minted = [ticket for ticket in await tickets.of_order(cx, ORDER, skip=0, limit=9) if ticket.ref.line_no == 2]
     assert [ticket.ref.unit for ticket in minted] == [0, 1]
     assert {(ticket.code, ticket.is_own, ticket.issued_at) for ticket in minted} == {("", True, START)}
@@ -112,7 +112,7 @@ async def test_the_inspection_is_silent_on_an_entry_and_on_an_operators_void(iss
     async with Database(owner_url, pool_max=2) as owner, owner.transaction() as cx:
         await gate.redeem(cx, REF, gate_id="north-1", at=START)
         await gate.record_scan(cx, a_scan(Outcome.ADMITTED), at=START)
-        await gate.announce(cx, "ticket.redeemed", REF, "house", {}, at=START)
+        await gate.announce(cx, "ticket.redeemed", REF, {}, at=START)
         await gate.void(cx, TicketRef(ORDER, 1, 1), by="operator/ops", reason="bought twice", at=START)
     assert await found(issued) == set()
 

@@ -143,9 +143,9 @@ async def test_personal_tickets_need_a_name_each(platform: Platform, caller: Cal
 
 
 async def test_a_kind_without_a_category_is_refused_clearly(platform: Platform, caller: Caller) -> None:
-    mug = await platform.a_ticket(stock=1, kind="physical")
+    mug = await platform.a_ticket(stock=1, kind="furniture")
     problem = await refused(await platform.place(caller, mug), "category_not_supported")
-    assert "physical" in problem["detail"]
+    assert "furniture" in problem["detail"]
 
 
 async def test_a_seat_that_the_supplier_will_not_hold_is_taken(platform: Platform, caller: Caller) -> None:

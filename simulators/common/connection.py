@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_CUT = "simulators.supplier.cut"
+_CUT = "simulators.cut"
 
 
 class Severable:

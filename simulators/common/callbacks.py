@@ -5,23 +5,40 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import httpx2
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from standardwebhooks import Webhook
-
-from simulators.supplier.houses import CallbackTarget
 
 RETRY_AFTER_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 TIMEOUT_S = 5.0
 
 
+def _usable_secret(secret: str) -> str:
+    """Refused when it is set, rather than found out when the first callback is due."""
+    try:
+        Webhook(secret)
+    except Exception as unusable:
+        raise ValueError("not a Standard Webhooks secret") from unusable
+    return secret
+
+
+class CallbackTarget(BaseModel):
+    """Where results are called back to, and the Standard Webhooks secret (`whsec_` and base64) they are signed with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(pattern=r"^https?://", max_length=2_000)
+    secret: Annotated[str, Field(max_length=500), AfterValidator(_usable_secret)]
+
+
 class Callbacks:
     """Sends bookings to whoever asked for them. One message keeps its id over its retries."""
 
-    def __init__(self, client: httpx2.AsyncClient) -> None:
-        self._client = client
+    def __init__(self) -> None:
+        self._client = httpx2.AsyncClient(trust_env=False)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def send_once(self, target: CallbackTarget, booking: dict[str, Any]) -> bool:

@@ -1,4 +1,5 @@
-"""Issuing one line: from the first send to a definite end, over as many suppliers as it takes.
+"""Buying a line, or the part of it that one warehouse sends: from the first send to a definite end, over as many
+suppliers as it takes.
 
 Never sends twice on a guess: a second send follows only from what the supplier has said (domain/issuance.py).
 """
@@ -7,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from activities.issuance import IssuanceActivities
 from activities.order_messages import (
-    KeepLine,
     LineDecision,
     LinePlan,
     OfferTerms,
     OpenException,
-    RecordFailure,
-    RecordIssue,
+    Part,
     ResolveException,
     SupplierReport,
-    TakeBackLine,
     TryElsewhere,
 )
 from activities.supplier_messages import CallSupplier, NotReached
@@ -31,15 +29,16 @@ from activities.suppliers import SupplierActivities
 from domain.errors import Refusal
 from domain.issuance import (
     Answer,
+    CancelAnswer,
     Canceled,
     Confirmed,
     QueryAnswer,
     Rejected,
     Unknown,
     contradicts,
+    first_attempt,
     may_try_elsewhere,
 )
-from domain.orders import OrderStatus
 from workflows.attempts import Attempt, Definite, attempts_so_far
 from workflows.execution import at_supplier, durably
 from workflows.negotiation import GivenUp, Negotiation
@@ -47,16 +46,44 @@ from workflows.policies import SUPPLIER_QUEUE
 from workflows.releases import Release
 
 
-class LineIssuance:
-    """One line on its way to issued or refunded. `tell` is called whenever something changed that a reader may see."""
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """The supplier has confirmed."""
 
-    def __init__(self, order_no: int, plan: LinePlan, tell: Callable[[], None]) -> None:
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class NotBought:
+    """It is certain that nothing is or will be booked, or a person has given up (`given_up_by`) on knowing."""
+
+    attempt: Attempt
+    failure: Refusal
+    given_up_by: str | None = None
+
+
+class Pursuit:
+    """One part of a line until it is bought or certainly not. `part` 0 is the whole line; `alone`: it is the only one,
+    so that another supplier may be tried. `tell` is called whenever something changed that a reader may see."""
+
+    def __init__(
+        self,
+        order_no: int,
+        plan: LinePlan,
+        tell: Callable[[], None],
+        *,
+        part: int = 0,
+        of: Part | None = None,
+        alone: bool = True,
+    ) -> None:
         self._order_no = order_no
         self._plan = plan
         self._tell = tell
-        self._attempts = attempts_so_far(order_no, plan)
+        self._part = part
+        self._of = of
+        self._alone = alone
+        self._attempts = attempts_so_far(order_no, plan, part)
         self.attempt: Attempt | None = self._attempts[max(self._attempts)] if self._attempts else None
-        self.status = plan.status
 
     # --- what others ask and say -------------------------------------------------------------------------------
 
@@ -69,17 +96,13 @@ class LineIssuance:
         return self._plan.sku_id
 
     @property
-    def supplier_id(self) -> str:
-        return self.attempt.offer.supplier_id if self.attempt else ""
+    def of(self) -> Part | None:
+        """The part that it buys; None for the whole line."""
+        return self._of
 
-    @property
-    def negotiating_since(self) -> datetime | None:
-        """Since when the supplier's answer is not known; None while nothing is negotiated."""
-        return self.attempt.negotiating_since if self.attempt and self.status is OrderStatus.ISSUING else None
-
-    @property
-    def asked(self) -> int:
-        return self.attempt.asked if self.attempt else 0
+    def has(self, number: int) -> bool:
+        """Whether the attempt with that number is one of this part's."""
+        return number in self._attempts
 
     @property
     def awaits_decision(self) -> bool:
@@ -89,8 +112,15 @@ class LineIssuance:
 
     def take_offer(self, offer: OfferTerms) -> Attempt:
         """Begin a new attempt at this offer's supplier."""
-        number = max(self._attempts, default=0) + 1
-        self.attempt = Attempt(self._order_no, self.line_no, number, offer, self._plan.quantity)
+        number = max(self._attempts, default=first_attempt(self._part) - 1) + 1
+        self.attempt = Attempt(
+            self._order_no,
+            self.line_no,
+            number,
+            offer,
+            self._of.quantity if self._of else self._plan.quantity,
+            warehouse_id=self._of.warehouse_id if self._of else None,
+        )
         self._attempts[number] = self.attempt
         return self.attempt
 
@@ -117,20 +147,18 @@ class LineIssuance:
 
     # --- the story ---------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """To a definite end: issued, or failed and refunded. `settled` waits for what is still undone elsewhere."""
+    async def run(self) -> Bought | NotBought:
+        """To a definite end. `settled` waits for what is still undone elsewhere."""
         while True:
-            attempt = self._required_attempt()
+            attempt = self.required_attempt
             outcome = await self._settle(attempt)
             if isinstance(outcome, Confirmed):
-                await self._issued(attempt)
-            elif isinstance(outcome, GivenUp):
-                await self._give_up(attempt, outcome)
-            elif await self._go_elsewhere(attempt, outcome):
-                continue
-            else:
-                await self._failed(attempt, outcome)
-            return
+                return Bought(attempt)
+            if isinstance(outcome, GivenUp):
+                reason = f"An operator gave up on the supplier: {outcome.reason}"
+                return NotBought(attempt, Refusal("given_up", reason), outcome.actor)
+            if not await self._go_elsewhere(attempt, outcome):
+                return NotBought(attempt, _failure(outcome))
 
     async def settled(self) -> None:
         """Until nothing is outstanding at any supplier: replies that were overtaken, and releases."""
@@ -140,25 +168,24 @@ class LineIssuance:
 
     async def finish_releases(self) -> None:
         """Go on with releases that an earlier host of this order began."""
-        unfinished = [state for state in self._plan.bookings if state.state == "releasing"]
+        unfinished = [state for state in self._plan.bookings if state.state == "releasing" and self.has(state.attempt)]
         await asyncio.gather(*(self._release(self._attempts[state.attempt], "resumed") for state in unfinished))
 
-    async def take_back(self, reason: str) -> None:
-        """Another line failed, all or nothing: this one is cancelled at its supplier first, and only then refunded."""
-        attempt = self._required_attempt()
+    async def call_back(self, reason: str) -> CancelAnswer:
+        """What was bought is cancelled at its supplier, until it is known: Rejected where it keeps it."""
+        attempt = self.required_attempt
         attempt.accepted = Canceled()
         answer = await Release.of(attempt, reason=reason, sure=True).cancel()
         if isinstance(answer, Rejected):
             attempt.accepted = Confirmed("")
-            await durably(IssuanceActivities.keep_line, KeepLine(attempt.booking, workflow.now(), answer.code))
-            await self._supplier_keeps(attempt, answer)
-            return
-        message = TakeBackLine(attempt.booking, workflow.now(), reason, attempt.cost_minor)
-        await durably(IssuanceActivities.take_back_line, message)
-        self.status = OrderStatus.REFUNDED
-        self._tell()
+        return answer
 
-    async def _supplier_keeps(self, attempt: Attempt, answer: Rejected) -> None:
+    def give_back(self, attempt: Attempt, reason: str, *, sure: bool = False) -> None:
+        """Release what the attempt may have booked, beside what follows; `settled` waits for it."""
+        attempt.overtaken.append(asyncio.create_task(self._release(attempt, reason, sure=sure)))
+
+    async def supplier_keeps(self, attempt: Attempt, answer: Rejected) -> None:
+        """A case for a person: what was to be taken back is not given up by its supplier."""
         await durably(
             IssuanceActivities.open_exception,
             OpenException(
@@ -226,38 +253,6 @@ class LineIssuance:
 
     # --- how it ends -------------------------------------------------------------------------------------------
 
-    async def _issued(self, attempt: Attempt) -> None:
-        actor = attempt.decision.actor if attempt.decision else "system"
-        await durably(
-            IssuanceActivities.record_issue, RecordIssue(attempt.booking, workflow.now(), attempt.cost_minor, actor)
-        )
-        await self._end(attempt, OrderStatus.ISSUED)
-
-    async def _failed(self, attempt: Attempt, answer: Rejected | Canceled) -> None:
-        await durably(
-            IssuanceActivities.record_failure,
-            RecordFailure(self._order_no, self.line_no, workflow.now(), _failure(answer), attempt.booking),
-        )
-        await self._end(attempt, OrderStatus.REFUNDED)
-        await self._drop_hold(attempt)
-
-    async def _give_up(self, attempt: Attempt, given_up: GivenUp) -> None:
-        """The operator's word: refund now, then make sure that the supplier has nothing booked, or book the loss."""
-        await durably(
-            IssuanceActivities.record_failure,
-            RecordFailure(
-                self._order_no,
-                self.line_no,
-                workflow.now(),
-                Refusal("given_up", f"An operator gave up on the supplier: {given_up.reason}"),
-                attempt.booking,
-                booking_state="releasing",
-                actor=given_up.actor,
-            ),
-        )
-        await self._end(attempt, OrderStatus.REFUNDED)
-        attempt.overtaken.append(asyncio.create_task(self._release(attempt, "given_up")))
-
     async def _go_elsewhere(self, attempt: Attempt, answer: Rejected | Canceled) -> bool:
         """Try the next supplier that the product and the price allow; False where there is none."""
         offers = self._affordable(attempt, answer)
@@ -267,8 +262,8 @@ class LineIssuance:
         code = answer.code if isinstance(answer, Rejected) else "canceled"
         message = TryElsewhere(attempt.booking, workflow.now(), code, following.intent())
         await durably(IssuanceActivities.try_elsewhere, message)
-        await self._close_case(attempt, "tried_elsewhere")
-        await self._drop_hold(attempt)
+        await self.close_case(attempt, "tried_elsewhere")
+        self.drop_hold(attempt)
         return True
 
     def _may_leave(self, attempt: Attempt) -> bool:
@@ -276,26 +271,24 @@ class LineIssuance:
         return bool(self._affordable(attempt, Canceled()))
 
     def _affordable(self, attempt: Attempt, answer: Rejected | Canceled) -> list[OfferTerms]:
+        if not self._alone:
+            return []
         return [
             offer
             for offer in self.offers_after()
             if may_try_elsewhere(answer, cost_minor=attempt.offer.cost_minor, other_cost_minor=offer.cost_minor)
         ]
 
-    async def _drop_hold(self, attempt: Attempt) -> None:
+    def drop_hold(self, attempt: Attempt) -> None:
         """A hold at a supplier that certainly did not issue is given back beside what follows."""
         if attempt.reserved and attempt.unreached:
-            attempt.overtaken.append(asyncio.create_task(self._release(attempt, "not_issued", sure=True)))
+            self.give_back(attempt, "not_issued", sure=True)
 
     async def _release(self, attempt: Attempt, reason: str, *, sure: bool = False) -> None:
         await Release.of(attempt, reason=reason, sure=sure).run(loss_minor=attempt.cost_minor)
 
-    async def _end(self, attempt: Attempt, status: OrderStatus) -> None:
-        self.status = status
-        await self._close_case(attempt, str(status))
-        self._tell()
-
-    async def _close_case(self, attempt: Attempt, outcome: str) -> None:
+    async def close_case(self, attempt: Attempt, outcome: str) -> None:
+        """Where a person was asked about the attempt: nobody has to decide any more."""
         if not attempt.escalated:
             return
         attempt.escalated = False
@@ -329,7 +322,9 @@ class LineIssuance:
         message = ResolveException(attempt.case(kind), workflow.now(), "system", {"decision": "release"})
         await durably(IssuanceActivities.resolve_exception, message)
 
-    def _required_attempt(self) -> Attempt:
+    @property
+    def required_attempt(self) -> Attempt:
+        """The present attempt, where there has to be one."""
         assert self.attempt is not None, "an attempt was stored when issuing began"
         return self.attempt
 
