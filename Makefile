@@ -46,7 +46,7 @@ contract: $(STAMP)  ## Schemathesis over the whole API as every role, with bound
 PAIRS := tests/faults/test_each_step.py::test_pairs_of_faults_do_not_add_up_to_a_loss
 # A process each: a scenario makes a supplier per run, and hundreds of their queues in one process measure that process.
 faults: $(STAMP)  ## Every single fault at every activity call, then seeded pairs (FAULTS_SEED=)
-	@for name in issue_locked two_lines cancel expire negotiate resend reject; do \
+	@for name in issue_locked two_lines cancel expire negotiate resend reject promotion; do \
 		$(BIN)/pytest tests/faults -m long -s -k "any_step and $$name" || exit 1; done
 	@for name in issue issue_locked two_lines negotiate; do \
 		$(BIN)/pytest -m long -s "$(PAIRS)[$$name]" || exit 1; done

@@ -34,16 +34,18 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from activities.catalog_messages import CatalogSync
 from api.account_views import first_grants
+from api.promotion_views import PercentOffInput, PromotionInput
 from domain.access import AccountExists, Role
 from domain.catalog import ProductEvent, ProductStatus
 from domain.imports import parse_product
 from domain.supplier_catalog import TICKETS, derived_id
 from seed_keys import ensure_keys
 from settings import Settings
-from storage import accounts, catalog_reading, catalog_writing, stock, supplier_contracts
+from storage import accounts, catalog_reading, catalog_writing, coupons, promotion_writing, stock, supplier_contracts
 from storage.accounts import DistributorRow, OperatorRow
 from storage.catalog_imports import create_imported
 from storage.catalog_reading import ProductQuery, Visibility
+from storage.coupons import NewCoupon
 from storage.database import Connection, Database
 from storage.stock import Movement
 from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
@@ -120,6 +122,9 @@ OWN_QUOTA: Mapping[tuple[str, str, str], int] = {
 }
 """(reference, option, unit) and units bought in advance: sold from our stock, without a hold at the supplier."""
 
+CAMPAIGN, CAMPAIGN_CODE = "prm_summer", "SUMMER-2026"
+"""A promotion of a tenth off everything, and the coupon that opens it for whoever claims it first."""
+
 RISK_RULES: tuple[tuple[str, str, str, int, int, str], ...] = (
     ("rsk_amount_ceiling", "amount", "order", 5_000_000, 3600, "review"),
     ("rsk_buyer_velocity", "velocity", "buyer", 200, 3600, "deny"),
@@ -152,6 +157,7 @@ async def run(settings: Settings) -> SeedReport:
         operators, distributors = await _accounts(database)
         keys_file = await ensure_keys(database, settings, operators, distributors)
         await _risk_rules(database)
+        await _campaign(database)
         await _suppliers(database, settings)
         await _callbacks(database, settings)
         synced = await _catalogues(settings)
@@ -208,6 +214,22 @@ async def _risk_rules(database: Database) -> None:
 
 def _simulator(settings: Settings, supplier_id: str) -> str:
     return settings.simulator_url("topup" if supplier_id in OPERATORS else "supplier")
+
+
+async def _campaign(database: Database) -> None:
+    """A promotion that needs a coupon: nobody's price changes by itself."""
+    campaign = PromotionInput(
+        name="Summer in the museums",
+        terms=PercentOffInput(kind="percent_off", percent_bp=1000),
+        currency=CURRENCY,
+        needs_coupon=True,
+    )
+    async with database.transaction() as cx:
+        if await _exists(cx, "SELECT 1 FROM promotions WHERE id = %s", CAMPAIGN):
+            return
+        await promotion_writing.create_promotion(cx, {**campaign.row(_now()), "id": CAMPAIGN}, actor=ACTOR, now=_now())
+        coupon = NewCoupon("cpn_summer", CAMPAIGN_CODE)
+        await coupons.issue(cx, CAMPAIGN, [coupon], most_uses=1, valid_to=None, actor=ACTOR, now=_now())
 
 
 async def _suppliers(database: Database, settings: Settings) -> None:

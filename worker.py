@@ -26,6 +26,7 @@ from activities.issuance import IssuanceActivities
 from activities.order_plans import OrderTimings
 from activities.orders import OrderActivities
 from activities.payloads import DATA_CONVERTER
+from activities.promotions import PromotionActivities
 from activities.supplier_directory import Directory
 from activities.suppliers import SupplierActivities
 from domain.categories import CATEGORIES
@@ -99,13 +100,13 @@ class Workers:
         orders, issuance = OrderActivities(self._database, timings), IssuanceActivities(self._database)
         fulfilment = FulfilmentActivities(self._database)
         catalog = CatalogActivities(self._database, self._directory)
+        promotions = PromotionActivities(self._database)
         return Worker(
             self._client,
             task_queue=ORDER_TASK_QUEUE,
             workflows=list(WORKFLOWS),
             activities=[*_activities(orders), *_activities(issuance), *_activities(fulfilment),
-                        *_activities(catalog),
-                        self._suppliers.read_negotiation],
+                        *_activities(promotions), *_activities(catalog), self._suppliers.read_negotiation],
             workflow_runner=workflow_runner(sandboxed=settings.worker_sandboxed),
             max_concurrent_activities=settings.worker_activities,
             max_concurrent_local_activities=settings.worker_activities,

@@ -7,9 +7,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from activities.line_admission import Admitted, judge_lines
-from activities.order_messages import LinePlan, Opened, OpenOrder, OrderPlan, PlannedLine, PlannedOrder
+from activities.order_messages import (
+    LinePlan,
+    Opened,
+    OpenOrder,
+    OrderPlan,
+    PlannedDiscount,
+    PlannedLine,
+    PlannedOrder,
+)
 from activities.order_plans import OrderTimings, answer_facts, lock_s_of, read_plan
 from activities.order_writes import save
+from activities.promotion_pricing import Priced, price
 from domain.errors import DomainError, Refusal
 from domain.money import Money
 from domain.orders import OrderStatus
@@ -19,10 +28,11 @@ from domain.placing import (
     RiskDenied,
     RiskFacts,
     RiskRule,
+    TotalChanged,
     demand_per_sku,
     judge_risk,
 )
-from storage import codes, order_admission, order_claims, order_credit, order_stock, order_writing
+from storage import codes, order_admission, order_claims, order_credit, order_promotions, order_stock, order_writing
 from storage.database import Connection
 from storage.order_admission import Wish
 
@@ -36,15 +46,14 @@ async def admit(cx: Connection, message: OpenOrder, timings: OrderTimings) -> Op
     if wish.placed:
         return await _as_it_stands(cx, wish, timings)
     try:
-        lines = await judge_lines(cx, wish, message.at)
-        verdict = await _judge_risk(cx, wish, lines, message.at)
-        await _record(cx, wish, lines, message)
+        priced = await _price(cx, wish, message.at)
+        verdict = await _judge_risk(cx, wish, priced.total_minor, message.at)
+        await _record(cx, wish, priced, message)
     except DomainError as error:
         return await _refuse(cx, wish, message, Refusal.of(error))
     if verdict == "review":
         await _park(cx, wish, message.at)
-    plans = tuple(line.plan for line in lines)
-    return Opened(plan=_new_plan(wish, plans, timings, in_review=verdict == "review"))
+    return Opened(plan=_new_plan(wish, priced, timings, in_review=verdict == "review"))
 
 
 async def plan_wish(
@@ -55,9 +64,9 @@ async def plan_wish(
     Reads only: what is free now may be gone when the order is placed.
     """
     wish = await order_admission.imagine_wish(cx, distributor_id, request)
-    lines = await judge_lines(cx, wish, now)
-    verdict = await _judge_risk(cx, wish, lines, now)
-    currency, total = request["currency"], _total(lines)
+    priced = await _price(cx, wish, now)
+    lines, currency, total = priced.lines, request["currency"], priced.total_minor
+    verdict = await _judge_risk(cx, wish, total, now)
     free = await order_credit.free(cx, distributor_id)
     if total > free:
         raise CreditExceeded(Money(total, currency), Money(free, currency))
@@ -72,6 +81,8 @@ async def plan_wish(
             sku_id=each.new.sku_id,
             quantity=each.new.quantity,
             unit_price_minor=each.new.unit_price_minor,
+            total_minor=each.new.total_minor,
+            discounts=_planned_discounts(priced, each.new.line_no),
             holds_stock=each.plan.stock_policy in ("hold", "at_place", "codes"),
             holds_at_supplier=bool(each.plan.offers) and each.plan.offers[0].lock,
         )
@@ -93,7 +104,25 @@ async def _as_it_stands(cx: Connection, wish: Wish, timings: OrderTimings) -> Op
     return Opened(plan=plan)
 
 
-async def _judge_risk(cx: Connection, wish: Wish, lines: list[Admitted], now: datetime) -> str:
+def _planned_discounts(priced: Priced, line_no: int) -> tuple[PlannedDiscount, ...]:
+    return tuple(
+        PlannedDiscount(each.promotion_id, each.name, each.amount_minor, each.explanation)
+        for each in priced.discounts
+        if each.line_no == line_no
+    )
+
+
+async def _price(cx: Connection, wish: Wish, now: datetime) -> Priced:
+    """Every line judged, then the best promotions for all of them. Raises the DomainError of the first no."""
+    priced = await price(cx, wish, await judge_lines(cx, wish, now), now)
+    expected = wish.request.get("expected_total")
+    total = Money(priced.total_minor, wish.request["currency"])
+    if expected is not None and Money(**expected) != total:
+        raise TotalChanged(Money(**expected), total)
+    return priced
+
+
+async def _judge_risk(cx: Connection, wish: Wish, total_minor: int, now: datetime) -> str:
     rules = [RiskRule(**rule) for rule in wish.rules]
     recent: dict[tuple[str, int], int] = {}
     for rule in rules:
@@ -106,22 +135,21 @@ async def _judge_risk(cx: Connection, wish: Wish, lines: list[Admitted], now: da
                 value=value,
                 since=now - timedelta(seconds=rule.window_s),
             )
-    verdict = judge_risk(rules, RiskFacts(_total(lines), wish.denied, recent))
+    verdict = judge_risk(rules, RiskFacts(total_minor, wish.denied, recent))
     if verdict == "deny":
         raise RiskDenied
     return verdict
 
 
-async def _record(cx: Connection, wish: Wish, lines: list[Admitted], message: OpenOrder) -> None:
+async def _record(cx: Connection, wish: Wish, priced: Priced, message: OpenOrder) -> None:
     """Raises CreditExceeded, with nothing recorded."""
-    new, currency = [line.new for line in lines], wish.request["currency"]
+    new, currency = [line.new for line in priced.lines], wish.request["currency"]
     if not await order_admission.insert_order(cx, wish, new, host_workflow_id=message.host_workflow_id, at=message.at):
         free = await order_credit.free(cx, wish.distributor_id)
-        raise CreditExceeded(Money(_total(lines), currency), Money(free, currency))
-
-
-def _total(lines: list[Admitted]) -> int:
-    return sum(line.new.unit_price_minor * line.new.quantity for line in lines)
+        raise CreditExceeded(Money(priced.total_minor, currency), Money(free, currency))
+    if priced.discounts:
+        coupon_ids = priced.coupon_ids or {}
+        await order_promotions.record(cx, wish.order_no, priced.occasion, priced.discounts, coupon_ids)
 
 
 async def _refuse(cx: Connection, wish: Wish, message: OpenOrder, refusal: Refusal) -> Opened:
@@ -144,7 +172,8 @@ async def _park(cx: Connection, wish: Wish, at: datetime) -> None:
     await order_claims.record_answer(cx, wish.order_no, {"facts": answer_facts(order)}, refused=False)
 
 
-def _new_plan(wish: Wish, lines: tuple[LinePlan, ...], timings: OrderTimings, *, in_review: bool) -> OrderPlan:
+def _new_plan(wish: Wish, priced: Priced, timings: OrderTimings, *, in_review: bool) -> OrderPlan:
+    lines: tuple[LinePlan, ...] = tuple(line.plan for line in priced.lines)
     return OrderPlan(
         order_no=wish.order_no,
         distributor_id=wish.distributor_id,
@@ -158,4 +187,5 @@ def _new_plan(wish: Wish, lines: tuple[LinePlan, ...], timings: OrderTimings, *,
         locked_at=None,
         hold_expires_at=None,
         lines=lines,
+        promotions=bool(priced.discounts),
     )

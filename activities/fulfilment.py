@@ -17,6 +17,7 @@ from activities.fulfilment_messages import (
     RecordUnits,
     WriteOff,
 )
+from activities.order_discounts import end_subsidies, return_uses
 from activities.order_plans import terms_of
 from activities.order_writes import facts_of, order_under_lock, save
 from activities.unit_writes import void_what_is_taken_back
@@ -196,7 +197,10 @@ class FulfilmentActivities:
             facts = facts_of(order, line)
             freight = loss_of(facts, f"freight_{unit}", row["cost_minor"], message.at) if row["cost_minor"] else None
             refund = flow_at_refund(facts, amount, message.at, f"unit_{unit}")
-            await insert_flows(cx, [refund], transfers=[freight] if freight else [])
+            await return_uses(cx, order, message.at)
+            whole = [each for each in order.lines if each is line and each.status is OrderStatus.REFUNDED]
+            ended = await end_subsidies(cx, order, whole, message.at)
+            await insert_flows(cx, [refund], transfers=[*ended, freight] if freight else ended)
             await order_credit.give_back(cx, order.distributor_id, amount)
 
     @activity.defn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
+from activities.order_discounts import end_subsidies, return_uses
 from activities.order_messages import (
     KeepLine,
     NoteNegotiation,
@@ -82,7 +83,9 @@ class IssuanceActivities:
             await units.void(cx, order.order_no, message.line_no, at=message.at, reason=message.failure.code)
             await order_stock.give_back(cx, order.order_no, message.line_no, at=message.at)
             await codes.release(cx, order.order_no, message.line_no)
-            await insert_flows(cx, [flow_at_refund(facts_of(order, line), line.total_minor, message.at)])
+            await return_uses(cx, order, message.at)
+            refund = flow_at_refund(facts_of(order, line), line.total_minor, message.at)
+            await insert_flows(cx, [refund], transfers=await end_subsidies(cx, order, [line], message.at))
             await order_credit.give_back(cx, order.distributor_id, line.total_minor)
 
     @activity.defn
@@ -152,11 +155,13 @@ class IssuanceActivities:
             await void_line(cx, order.order_no, booking.line_no, at=message.at, reason=message.reason)
             await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at)
             await codes.burn(cx, order.order_no, booking.line_no)
+            await return_uses(cx, order, message.at)
             facts = facts_of(order, line)
             await insert_flows(
                 cx,
                 [flow_at_refund(facts, line.total_minor, message.at)],
                 [flow_at_supplier_refund(facts, booking.supplier_id, credit, message.at)],
+                await end_subsidies(cx, order, [line], message.at),
             )
             await order_credit.give_back(cx, order.distributor_id, line.total_minor)
 

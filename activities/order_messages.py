@@ -79,7 +79,7 @@ class LinePlan:
 
 @dataclass(frozen=True, slots=True)
 class OrderPlan:
-    """An order as its process begins or goes on with it."""
+    """An order as its process begins or goes on with it. `promotions`: it was priced with some, to be held."""
 
     order_no: int
     distributor_id: str
@@ -93,6 +93,7 @@ class OrderPlan:
     locked_at: datetime | None
     hold_expires_at: datetime | None
     lines: tuple[LinePlan, ...]
+    promotions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,12 @@ class HoldStock:
     order_no: int
     at: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPromotions:
+    order_no: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,13 +404,25 @@ class RecordLoss:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedDiscount:
+    """What a promotion would take off a line, and why."""
+
+    promotion_id: str
+    name: str
+    amount_minor: int
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedLine:
-    """What a line would hold; the price in minor units."""
+    """What a line would hold; prices in minor units, `total_minor` after its discounts."""
 
     line_no: int
     sku_id: str
     quantity: int
     unit_price_minor: int
+    total_minor: int
+    discounts: tuple[PlannedDiscount, ...]
     holds_stock: bool
     holds_at_supplier: bool
 

@@ -11,7 +11,7 @@ from domain.categories import CATEGORIES, LineTerms
 from domain.operations import ISSUED, Call, Operation, delivering, issuing
 from domain.order import Order
 from domain.orders import OrderStatus, allowed_actions
-from storage import bookings, order_admission, order_reading, order_stock
+from storage import bookings, order_admission, order_promotions, order_reading, order_stock
 from storage.database import Connection
 
 
@@ -128,6 +128,7 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
         locked_at=row["locked_at"],
         hold_expires_at=row["hold_expires_at"],
         lines=lines,
+        promotions=await order_promotions.is_priced_with_some(cx, order_no),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from activities.admission import admit
+from activities.order_discounts import confirm_uses, end_subsidies, lock_subsidies, release_uses, return_uses
 from activities.order_messages import (
     ApproveOrder,
     CancelOrder,
@@ -91,7 +92,8 @@ class OrderActivities:
                         supplier_reference=held.supplier_reference,
                         expires_at=held.expires_at,
                     )
-                await insert_flows(cx, flows_at_lock(all_facts(order), message.at))
+                subsidies = await lock_subsidies(cx, order, message.at)
+                await insert_flows(cx, flows_at_lock(all_facts(order), message.at), transfers=subsidies)
             answer = PlaceAnswer(facts=answer_facts(order))
             await order_claims.record_answer(cx, order.order_no, {"facts": answer.facts}, refused=False)
             # last: all orders of a distributor wait for its one row
@@ -110,6 +112,7 @@ class OrderActivities:
                 await bookings.begin_release(cx, order.order_no)
                 await order_stock.release(cx, order.order_no, at=message.at)
                 await codes.release(cx, order.order_no)
+                await release_uses(cx, order, message.at)
                 await order_credit.release(cx, order.order_no)
             answer = PlaceAnswer(refusal=message.refusal)
             await order_claims.record_answer(cx, order.order_no, {"refusal": _plain(message.refusal)}, refused=True)
@@ -140,8 +143,11 @@ class OrderActivities:
             await bookings.begin_release(cx, order.order_no)
             await order_stock.release(cx, order.order_no, at=message.at)
             await codes.release(cx, order.order_no)
+            await release_uses(cx, order, message.at)
             if was_locked:
-                await insert_flows(cx, [flow_at_cancel(facts, message.at) for facts in all_facts(order)])
+                subsidies = await end_subsidies(cx, order, order.lines, message.at)
+                flows = [flow_at_cancel(facts, message.at) for facts in all_facts(order)]
+                await insert_flows(cx, flows, transfers=subsidies)
                 await order_credit.give_back(cx, order.distributor_id, order.total_minor)
             else:
                 await order_credit.release(cx, order.order_no)
@@ -171,7 +177,10 @@ class OrderActivities:
                 gone = await order_stock.confirm(cx, order.order_no, at=message.at)
                 failed = await _fail_gone(cx, order, gone, message)
                 await save(cx, order, actor=message.actor, at=message.at)
-                await insert_flows(cx, failed)
+                await confirm_uses(cx, order, message.at)
+                await return_uses(cx, order, message.at)
+                subsidies = await end_subsidies(cx, order, [order.line(line_no) for line_no in gone], message.at)
+                await insert_flows(cx, failed, transfers=subsidies)
                 if gone:
                     lost_minor = sum(order.line(line_no).total_minor for line_no in gone)
                     await order_credit.give_back(cx, order.distributor_id, lost_minor)

@@ -57,6 +57,7 @@ CATALOGUE: dict[str, Kind] = {
     "not_ready": Kind(503, "Not ready", "`missing` names what this process cannot reach.", True),
     "currency_mismatch": Kind(409, "Currency mismatch", "One currency per order; nothing is converted."),
     "not_grantable": Kind(422, "Not grantable", "Only an operator's role gives this action."),
+    "promotion_invalid": Kind(422, "Invalid promotion", "Terms, window or coupons that nobody can have meant."),
     "order_state_conflict": Kind(409, "State conflict", "`state` is the order's, `allowed_from` names the legal ones."),
     "illegal_transition": Kind(409, "State conflict", "`state` is the present one, `allowed_from` the legal ones."),
     "ticket_unknown": Kind(404, "Ticket unknown", "No ticket has this code: do not admit; look up the order."),

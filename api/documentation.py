@@ -63,6 +63,7 @@ TAGS = [
     {"name": "Events", "description": "What changed, in order, for those who pull."},
     {"name": "Catalogue", "description": "What can be sold: products, variants, prices, sessions."},
     {"name": "Inventory", "description": "Our own stock: levels, receipts, adjustments."},
+    {"name": "Promotions", "description": "What is taken off prices, and the coupons that open it."},
     {"name": "Cases", "description": "What a person has to decide or to know."},
     {"name": "Suppliers", "description": "Contracts, scorecards, breakers, and the synchronisation of catalogues."},
     {"name": "Suppliers' callbacks", "description": "What suppliers send to us, signed."},

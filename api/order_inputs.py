@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.views import Currency, Flag, Id, Input, MoneyInput, Name, Text
+from api.views import CouponCode, Currency, Flag, Id, Input, MoneyInput, Name, Text
 
 Quantity = Annotated[int, Field(ge=1, le=1000, strict=True, examples=[2])]
 
@@ -59,6 +59,15 @@ class OrderInput(Input):
     address_ref: Id | None = Field(None, description="A stable reference of the buyer's address, for risk rules.")
     contact: ContactInput | None = None
     ship_to: AddressInput | None = Field(None, description="Required where a line is a physical product.")
+    coupon_codes: Annotated[list[CouponCode], Field(max_length=5)] = Field(
+        default_factory=list, description="Each is used, or the order is refused with the reason."
+    )
+    promotions: Literal["auto", "none"] = Field(
+        "auto", description="`auto`: the best legal combination of what runs; `none`: only what the coupons open."
+    )
+    expected_total: MoneyInput | None = Field(
+        None, description="The total that the caller saw, discounts included; another one is refused with it."
+    )
     all_or_nothing: Flag = Field(
         False, description="If any line cannot be issued, issued ones are cancelled and all is refunded."
     )

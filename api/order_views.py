@@ -19,10 +19,13 @@ from domain.orders import OrderStatus, allowed_actions
 
 
 class PlacedLineView(View):
+    """`total` is what the line costs after its `discount`."""
+
     line_no: int = Field(examples=[1])
     sku_id: str
     quantity: int
     unit_price: MoneyView
+    discount: MoneyView
     total: MoneyView
 
 
@@ -54,6 +57,10 @@ class PlacedView(View):
                     sku_id=line["sku_id"],
                     quantity=line["quantity"],
                     unit_price=MoneyView(amount_minor=line["unit_price_minor"], currency=currency),
+                    discount=MoneyView(
+                        amount_minor=line["unit_price_minor"] * line["quantity"] - line["total_minor"],
+                        currency=currency,
+                    ),
                     total=MoneyView(amount_minor=line["total_minor"], currency=currency),
                 )
                 for line in facts["lines"]
@@ -142,6 +149,15 @@ class BookingView(View):
     decided_at: Instant | None
 
 
+class DiscountView(View):
+    """What one promotion takes off a line, and why, in the order of application."""
+
+    promotion_id: str = Field(examples=["prm_0f3a9c1d2b4e5f60a1b2"])
+    name: str = Field(examples=["Spring sale"])
+    amount: MoneyView
+    explanation: str = Field(examples=["Spring sale: 15.00 % off; 300 of 2000 taken off this line."])
+
+
 class OrderLineView(View):
     """A line with what was bought (the snapshot), what its buyer will get (the preview), where it stands, its units."""
 
@@ -156,6 +172,7 @@ class OrderLineView(View):
     discount: MoneyView
     total: MoneyView
     refunded: MoneyView
+    discounts: list[DiscountView]
     availability_id: str | None
     starts_at: Instant | None
     negotiating: bool
@@ -275,6 +292,16 @@ def _line(
     return OrderLineView(
         **{name: line[name] for name in plain},
         **amounts,
+        discounts=[
+            DiscountView(
+                promotion_id=each["promotion_id"],
+                name=each["name"],
+                amount=MoneyView(amount_minor=each["amount_minor"], currency=currency),
+                explanation=each["explanation"],
+            )
+            for each in row["discounts"] or []
+            if each["line_no"] == number
+        ],
         negotiating=negotiating,
         negotiating_since=latest["negotiating_since"] if latest and negotiating else None,
         asked=latest["asked"] if latest else 0,
@@ -329,6 +356,7 @@ class PlannedLineView(View):
     sku_id: str
     quantity: int
     unit_price: MoneyView
+    discounts: list[DiscountView]
     total: MoneyView
     holds_stock: bool
     holds_at_supplier: bool
@@ -359,7 +387,16 @@ class PlanView(View):
                     sku_id=line.sku_id,
                     quantity=line.quantity,
                     unit_price=money(line.unit_price_minor),
-                    total=money(line.unit_price_minor * line.quantity),
+                    discounts=[
+                        DiscountView(
+                            promotion_id=each.promotion_id,
+                            name=each.name,
+                            amount=money(each.amount_minor),
+                            explanation=each.explanation,
+                        )
+                        for each in line.discounts
+                    ],
+                    total=money(line.total_minor),
                     holds_stock=line.holds_stock,
                     holds_at_supplier=line.holds_at_supplier,
                 )

@@ -33,6 +33,7 @@ _PLACE_CODES = [
     "price_changed", "product_not_found", "not_on_sale", "not_permitted", "credit_exceeded", "insufficient_stock",
     "supplier_unavailable", "seat_taken", "risk_denied", "buyer_blocked", "currency_mismatch", "event_past",
     "session_unknown", "visitors_required", "buyer_limit_exceeded", "category_not_supported",
+    "promotion_not_applicable", "promotion_expired", "promotion_exhausted",
     "client_order_no_reused", "idempotency_key_reused", "request_in_flight",
 ]  # fmt: skip
 

@@ -64,6 +64,11 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:\-]{0,63}$")]
 """An opaque id."""
 
+CouponCode = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9\-]{4,40}$"), AfterValidator(str.upper), Field(examples=["SUMMER-2026"])
+]
+"""A coupon's code; small letters mean the capital ones."""
+
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(examples=["CNY"])]
 """ISO 4217."""
 

@@ -26,6 +26,9 @@ class Action(StrEnum):
     CATALOG_WRITE = "catalog:write"
     INVENTORY_READ = "inventory:read"
     INVENTORY_WRITE = "inventory:write"
+    PROMOTION_READ = "promotion:read"
+    PROMOTION_WRITE = "promotion:write"
+    COUPON_CLAIM = "coupon:claim"
     ORDER_CREATE = "order:create"
     ORDER_READ = "order:read"
     ORDER_CONFIRM = "order:confirm"
@@ -78,7 +81,15 @@ class ResourceKind(StrEnum):
 _A = Action
 
 _READS = frozenset(
-    {_A.SELF_READ, _A.CATALOG_READ, _A.INVENTORY_READ, _A.ORDER_READ, _A.EXCEPTION_READ, _A.SUPPLIER_READ}
+    {
+        _A.SELF_READ,
+        _A.CATALOG_READ,
+        _A.INVENTORY_READ,
+        _A.PROMOTION_READ,
+        _A.ORDER_READ,
+        _A.EXCEPTION_READ,
+        _A.SUPPLIER_READ,
+    }
 )
 
 ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
@@ -98,17 +109,19 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         _A.SYSTEM_READ,
     },
     Role.FINANCE: _READS | {_A.SETTLEMENT_READ, _A.ACCOUNT_READ, _A.EVENT_READ},
-    Role.CATALOGUE: _READS | {_A.CATALOG_WRITE, _A.INVENTORY_WRITE},
+    Role.CATALOGUE: _READS | {_A.CATALOG_WRITE, _A.INVENTORY_WRITE, _A.PROMOTION_WRITE},
     Role.GATE: frozenset({_A.SELF_READ, _A.GATE_REDEEM}),
-    Role.ADMIN: frozenset(Action) - {_A.ORDER_CREATE},
+    Role.ADMIN: frozenset(Action) - {_A.ORDER_CREATE, _A.COUPON_CLAIM},
 }
-"""Nobody but a distributor places orders: an order without a contract behind it has no payer. A gate is a device that
-hangs in public: it redeems, and reads no orders."""
+"""Nobody but a distributor places orders, or claims for its buyers: without a contract behind it there is no payer.
+A gate is a device that hangs in public: it redeems, and reads no orders."""
 
 DISTRIBUTOR_DEFAULTS: frozenset[Action] = frozenset(
     {
         _A.CATALOG_READ,
         _A.INVENTORY_READ,
+        _A.PROMOTION_READ,
+        _A.COUPON_CLAIM,
         _A.ORDER_CREATE,
         _A.ORDER_READ,
         _A.ORDER_CONFIRM,

@@ -73,6 +73,11 @@ class Line:
     supplier_refunded_at: datetime | None = None
     supplier_refunded_minor: int = 0
 
+    @property
+    def discount_minor(self) -> int:
+        """What promotions took off the whole line."""
+        return self.unit_price_minor * self.quantity - self.total_minor
+
 
 @dataclass(slots=True)
 class Order:
@@ -102,6 +107,11 @@ class Order:
     canceled_at: datetime | None = None
     rested_at: datetime | None = None
     changes: list[Change] = field(default_factory=list)
+
+    @property
+    def discounted(self) -> bool:
+        """Whether any promotion took anything off it: only then does it hold uses."""
+        return any(line.discount_minor for line in self.lines)
 
     def line(self, line_no: int) -> Line:
         """The line with that number (from 1). Raises KeyError."""

@@ -75,6 +75,23 @@ class PriceChanged(DomainError):
         }
 
 
+class TotalChanged(DomainError):
+    """The order's total is not the one that the caller expected."""
+
+    code = "price_changed"
+
+    def __init__(self, expected: Money, now: Money) -> None:
+        super().__init__(
+            f"The order's total is now {now.amount_minor} {now.currency} (minor units), not {expected.amount_minor} "
+            f"{expected.currency}: show the new total and order again."
+        )
+        self.now = now
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return {"total": {"amount_minor": self.now.amount_minor, "currency": self.now.currency}}
+
+
 class InsufficientStock(DomainError):
     """Names the variants that are short, and what is left of each."""
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
+from storage.gate_checks import GATE_CHECKS
+from storage.promotion_checks import PROMOTION_CHECKS
+
 _MONEY: dict[str, LiteralString] = {
     "promise_kept": """
         SELECT o.order_no::text AS subject, o.status || ' since ' || o.confirmed_at AS detail FROM orders AS o
@@ -56,21 +59,6 @@ _MONEY: dict[str, LiteralString] = {
         GROUP BY l.order_no, l.line_no
         HAVING count(t.unit) <> CASE
             WHEN l.status <> 'issued' THEN 0 WHEN l.kind = 'ticket' THEN l.quantity ELSE count(t.unit) END""",
-}
-
-_GATE: dict[str, LiteralString] = {
-    "redeemed_once": """
-        SELECT t.order_no || '/' || t.line_no || '/' || t.unit AS subject,
-            t.status || ', and ' || count(s.id) || ' admitted at gates' AS detail
-        FROM tickets AS t LEFT JOIN ticket_scans AS s ON s.order_no = t.order_no AND s.line_no = t.line_no
-            AND s.unit = t.unit AND s.outcome = 'admitted'
-        GROUP BY t.order_no, t.line_no, t.unit HAVING count(s.id) <> CASE t.status WHEN 'redeemed' THEN 1 ELSE 0 END""",
-    "redeemed_is_told": """
-        SELECT s.order_no || '/' || s.line_no || '/' || s.unit AS subject, 'its distributor was not told' AS detail
-        FROM ticket_scans AS s WHERE s.outcome = 'admitted' AND NOT EXISTS (
-            SELECT FROM outbox_events AS e WHERE e.subject_id = lpad(s.order_no::text, 19, '0')
-                AND e.kind = 'ticket.redeemed' AND (e.body ->> 'line_no')::int = s.line_no
-                AND (e.body ->> 'unit')::int = s.unit)""",
 }
 
 _ANSWERS: dict[str, LiteralString] = {
@@ -188,7 +176,10 @@ _LEDGER: dict[str, LiteralString] = {
             WHERE debit_account LIKE 'loss:%%' GROUP BY 1),
         flows AS (
             SELECT order_no, amount_minor, business_at FROM receivable_flows
-            UNION ALL SELECT order_no, -amount_minor, business_at FROM payable_flows),
+            UNION ALL SELECT order_no, -amount_minor, business_at FROM payable_flows
+            UNION ALL SELECT split_part(key, '/', 1)::bigint,
+                CASE WHEN debit_account LIKE 'subsidy:%%' THEN amount_minor ELSE -amount_minor END, business_at
+            FROM ledger_transfers WHERE debit_account LIKE 'subsidy:%%' OR credit_account LIKE 'subsidy:%%'),
         instants AS (
             SELECT order_no, sum(amount_minor) OVER (PARTITION BY order_no ORDER BY business_at) AS ahead FROM flows)
         SELECT i.order_no::text AS subject, 'we owe ' || -min(i.ahead) || ' more than we may claim' AS detail
@@ -196,5 +187,12 @@ _LEDGER: dict[str, LiteralString] = {
         WHERE i.ahead + coalesce(l.amount_minor, 0) < 0 GROUP BY i.order_no""",
 }
 
-CHECKS: Mapping[str, LiteralString] = {**_MONEY, **_GATE, **_ANSWERS, **_STOCK, **_LEDGER}
+CHECKS: Mapping[str, LiteralString] = {
+    **_MONEY,
+    **_ANSWERS,
+    **_STOCK,
+    **_LEDGER,
+    **GATE_CHECKS,
+    **PROMOTION_CHECKS,
+}
 """By the invariant's name."""

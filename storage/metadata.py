@@ -15,24 +15,16 @@ from storage import (
     idempotency,
     inventory,
     orders,
+    promotions,
     risk,
     settlement,
     suppliers,
 )
 
 TABLE_MODULES = (
-    accounts,
-    catalog,
-    events,
-    fulfilment,
-    gate,
-    idempotency,
-    inventory,
-    orders,
-    risk,
-    settlement,
+    accounts, catalog, events, fulfilment, gate, idempotency, inventory, orders, promotions, risk, settlement,
     suppliers,
-)
+)  # fmt: skip
 """Named so that importing them, which registers their tables, is plainly on purpose."""
 
 

@@ -14,7 +14,10 @@ from storage.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A claim with all that its distributor brings: contract, grants, blocks, and the risk rules in force."""
+    """A claim with all that its distributor brings: contract, grants, blocks, and the risk rules in force.
+
+    `promoting`: some promotion without a coupon is active, so that pricing has to look.
+    """
 
     order_no: int
     request: dict[str, Any]
@@ -28,6 +31,7 @@ class Wish:
     buyer_blocked: bool
     denied: bool
     placed: bool
+    promoting: bool = False
 
 
 async def read_wish(cx: Connection, order_no: int) -> Wish | None:
@@ -55,7 +59,8 @@ _WISH = """
                AND b.buyer_ref = c.request ->> 'buyer_ref') AS buyer_blocked,
        EXISTS (SELECT 1 FROM risk_denials r WHERE (r.subject, r.value) IN (
                ('buyer', c.request ->> 'buyer_ref'), ('device', c.request ->> 'device_ref'),
-               ('address', c.request ->> 'address_ref'))) AS denied
+               ('address', c.request ->> 'address_ref'))) AS denied,
+       EXISTS (SELECT 1 FROM promotions WHERE state = 'active' AND NOT needs_coupon) AS promoting
 """
 
 
@@ -199,6 +204,12 @@ class NewLine:
     starts_at: datetime | None
     visitors: list[str] | None
     account: str | None = None
+    discount_minor: int = 0
+
+    @property
+    def total_minor(self) -> int:
+        """The whole line after its discount."""
+        return self.unit_price_minor * self.quantity - self.discount_minor
 
 
 _PLACED = """
@@ -229,14 +240,15 @@ shots AS (
     SELECT DISTINCT ON (id) id, body, %(at)s FROM unnest(%(snapshot_id)s::text[], %(snapshot)s::jsonb[]) AS s (id, body)
     ORDER BY id ON CONFLICT (id) DO NOTHING)
 INSERT INTO order_lines (order_no, line_no, status, sku_id, product_id, kind, title, quantity, unit_price_minor,
-                         total_minor, snapshot_id, availability_id, starts_at, visitors, account)
-SELECT placed.order_no, line_no, 'pending', sku_id, product_id, kind, title, quantity, price, price * quantity,
-       snapshot_id, availability_id, starts_at, visitors, account
+                         discount_minor, total_minor, snapshot_id, availability_id, starts_at, visitors, account)
+SELECT placed.order_no, line_no, 'pending', sku_id, product_id, kind, title, quantity, price, discount,
+       price * quantity - discount, snapshot_id, availability_id, starts_at, visitors, account
 FROM placed, unnest(%(line_no)s::int[], %(sku_id)s::text[], %(product_id)s::text[], %(kind)s::text[], %(title)s::text[],
-            %(quantity)s::int[], %(unit_price_minor)s::bigint[], %(snapshot_id)s::text[],
-            %(availability_id)s::text[], %(starts_at)s::timestamptz[], %(visitors)s::jsonb[], %(account)s::text[])
-     AS l (line_no, sku_id, product_id, kind, title, quantity, price, snapshot_id, availability_id, starts_at, visitors,
-           account)
+            %(quantity)s::int[], %(unit_price_minor)s::bigint[], %(discount_minor)s::bigint[],
+            %(snapshot_id)s::text[], %(availability_id)s::text[], %(starts_at)s::timestamptz[],
+            %(visitors)s::jsonb[], %(account)s::text[])
+     AS l (line_no, sku_id, product_id, kind, title, quantity, price, discount, snapshot_id, availability_id,
+           starts_at, visitors, account)
 RETURNING line_no
 """
 
@@ -252,13 +264,14 @@ async def insert_order(
     columns: dict[str, Any] = {
         name: [getattr(line, name) for line in lines]
         for name in (
-            "line_no", "sku_id", "product_id", "kind", "title", "quantity", "unit_price_minor", "snapshot_id",
+            "line_no", "sku_id", "product_id", "kind", "title", "quantity", "unit_price_minor", "discount_minor",
+            "snapshot_id",
             "availability_id", "starts_at", "account",
         )
     }  # fmt: skip
     columns["snapshot"] = [Jsonb(line.snapshot) for line in lines]
     columns["visitors"] = [Jsonb(line.visitors) if line.visitors else None for line in lines]
-    total_minor = sum(line.unit_price_minor * line.quantity for line in lines)
+    total_minor = sum(line.total_minor for line in lines)
     order = _order_values(wish, total_minor, host_workflow_id, at)
     cursor = await cx.execute(_INSERT, {**columns, **order})
     return await cursor.fetchone() is not None

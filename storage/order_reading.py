@@ -52,12 +52,14 @@ async def read_head(cx: Connection, order_no: int, *, distributor_id: str | None
 
 
 async def read_detail(cx: Connection, order_no: int, *, distributor_id: str | None) -> dict[str, Any] | None:
-    """Everything about one order in one statement: axes, lines with snapshots, tickets, bookings, flows, timeline."""
+    """Everything about one order in one statement: axes, lines, discounts, tickets, bookings, flows, timeline."""
     cursor = await cx.execute(
         """
         SELECT o.*,
           (SELECT jsonb_agg(to_jsonb(l) || jsonb_build_object('snapshot', s.body) ORDER BY l.line_no)
              FROM order_lines l JOIN snapshots s ON s.id = l.snapshot_id WHERE l.order_no = o.order_no) AS lines,
+          (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.line_no, d.rank)
+             FROM order_discounts d WHERE d.order_no = o.order_no) AS discounts,
           (SELECT jsonb_agg(to_jsonb(t) ORDER BY t.line_no, t.unit)
              FROM tickets t WHERE t.order_no = o.order_no) AS tickets,
           (SELECT jsonb_agg(to_jsonb(u) || jsonb_build_object('events', (

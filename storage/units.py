@@ -177,10 +177,10 @@ async def track(
         after = follow(state, event)
         await cx.execute(
             """
-            UPDATE fulfilment_units SET state = %(state)s,
-                delivered_at = CASE WHEN %(state)s = 'delivered' AND state <> 'delivered' THEN %(at)s
+            UPDATE fulfilment_units SET state = %(state)s::text,
+                delivered_at = CASE WHEN %(state)s::text = 'delivered' AND state <> 'delivered' THEN %(at)s
                                     ELSE delivered_at END,
-                code = CASE WHEN %(version)s > version THEN %(code)s ELSE code END,
+                code = CASE WHEN %(version)s > version THEN %(code)s::text ELSE code END,
                 version = greatest(version, %(version)s)
             WHERE order_no = %(order)s AND line_no = %(line)s AND unit = %(unit)s
             """,

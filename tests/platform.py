@@ -34,13 +34,16 @@ from domain.supplier_books import BookEntry, compare_with_books
 from embedded.ports import LOCALHOST
 from embedded.postgres import PostgresServer
 from settings import Settings
-from simulators.supplier.serving import serving
+from simulators.carrier import serving as carriers
+from simulators.supplier import serving as suppliers
+from simulators.topup import serving as topups
 from storage.database import Database
 from storage.ids import LeasedIds
 from storage.inspection import inspect, promised_lines
 from tests.interference import Interference
-from tests.traders import Caller, Supplier, Ticket, Traders
+from tests.traders import Caller, Simulated, Supplier, Ticket, Traders
 from worker import Workers
+from workflows.deliveries import delivery_workflow_id
 from workflows.orders import order_workflow_id
 from workflows.resolutions import resolution_workflow_id
 
@@ -239,6 +242,41 @@ class Platform:
         await self.workers.look_for_suppliers()
         return supplier
 
+    async def a_carrier(self, **terms: Any) -> Supplier:
+        """A carrier whose queue is being worked; its parcels move when a test says so."""
+        carrier = await self.traders.a_carrier(self._callback_url, **terms)
+        await self.workers.look_for_suppliers()
+        return carrier
+
+    async def a_topup(self, **terms: Any) -> Supplier:
+        """An operator that tops up phones, whose queue is being worked."""
+        operator = await self.traders.a_topup(self._callback_url, **terms)
+        await self.workers.look_for_suppliers()
+        return operator
+
+    async def goods(self, *carriers: Supplier | tuple[Supplier, int], stock: int = 10, **facts: Any) -> Ticket:
+        """Goods on the shelf, in our warehouse, that these carriers carry, or a new one."""
+        able = carriers or (await self.a_carrier(),)
+        return await self.traders.a_ticket(*able, kind="physical", stock=stock, at_supplier="standard", **facts)
+
+    async def a_pack(self, *operators: Supplier, **facts: Any) -> Ticket:
+        """A data pack that these operators top up, or a new one."""
+        able = operators or (await self.a_topup(),)
+        return await self.traders.a_ticket(*able, kind="virtual", at_supplier="CM-1GB-7D", **facts)
+
+    async def a_code_pool(self, *codes: str, **facts: Any) -> Ticket:
+        """A variant that is sold from a pool of these codes."""
+        return await self.traders.a_ticket(kind="virtual", codes=codes, **facts)
+
+    async def delivered(self, order_no: int, line_no: int = 1) -> str:
+        """How the line's delivery ended, once it has; its timers are skipped."""
+        handle = self.env.client.get_workflow_handle(delivery_workflow_id(order_no, line_no))
+        async with asyncio.timeout(REST_TIMEOUT_S):
+            with suppress(RPCError):  # it has ended by itself
+                await self.env.fast_forward(handle)
+            result: str = await handle.result()
+            return result
+
     async def a_ticket(self, *suppliers: Supplier | tuple[Supplier, int], **facts: Any) -> Ticket:
         """A ticket on the shelf, bought from these suppliers in this order (each with its cost), or from a new one."""
         return await self.traders.a_ticket(*(suppliers or (await self.a_supplier(),)), **facts)
@@ -334,6 +372,18 @@ def _a_database(postgres: PostgresServer, name: str) -> Iterator[None]:
         cx.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+async def _simulated(stack: AsyncExitStack, directory: Path) -> Simulated:
+    """All outside parties, each kind a service of its own."""
+    clients = []
+    for name, serving in (("suppliers", suppliers.serving), ("carriers", carriers.serving), ("topups", topups.serving)):
+        own = directory / name
+        own.mkdir()
+        url = stack.enter_context(serving(own))
+        client = httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30)
+        clients.append(await stack.enter_async_context(client))
+    return Simulated(*clients)
+
+
 @asynccontextmanager
 async def running_platform(
     postgres: PostgresServer, env: WorkflowEnvironment, directory: Path, name: str, **settings: Any
@@ -342,8 +392,7 @@ async def running_platform(
     async with AsyncExitStack() as stack:
         stack.enter_context(_a_database(postgres, name))
         stack.enter_context(env.with_time_skipping_disabled())
-        url = stack.enter_context(serving(directory))
-        simulator = await stack.enter_async_context(httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30))
+        simulated = await _simulated(stack, directory)
         database = await stack.enter_async_context(Database(postgres.url("tessera_worker", name), pool_max=24))
         owner = await stack.enter_async_context(Database(postgres.url("tessera_owner", name), pool_max=6))
         chosen = Settings(worker_sandboxed=True, max_orders_in_flight=64, **settings)
@@ -352,9 +401,21 @@ async def running_platform(
         api = await stack.enter_async_context(AsyncClient(transport=ASGITransport(app), base_url="http://api"))
         interference = Interference(owner)
         workers = await stack.enter_async_context(Workers(chosen, env.client, database, interceptors=[interference]))
-        traders = Traders(owner, simulator, chosen)
+        traders = Traders(owner, simulated, chosen)
         platform = Platform(
-            env, chosen, postgres, name, database, owner, app, api, simulator, workers, interference, traders, stack
+            env,
+            chosen,
+            postgres,
+            name,
+            database,
+            owner,
+            app,
+            api,
+            simulated.suppliers,
+            workers,
+            interference,
+            traders,
+            stack,
         )
         await traders.open()
         platform.operator = await traders.an_operator()

@@ -6,8 +6,10 @@ import base64
 import itertools
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from httpx2 import AsyncClient
@@ -121,12 +123,31 @@ class Supplier:
         return answer.status_code
 
 
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """The simulators that play outside parties, each over real HTTP."""
+
+    suppliers: AsyncClient
+    carriers: AsyncClient
+    topups: AsyncClient
+
+
+ADDRESS = {
+    "receiver": "Lin Mei", "phone": "+86 21 5555 0100", "country": "CN", "region": "Shanghai", "city": "Shanghai",
+    "street": "1 Nanjing Road",
+}  # fmt: skip
+"""Somewhere that every simulated carrier goes."""
+
+MOBILINK = json.loads((Path(__file__).parent.parent / "seeds/suppliers/mobilink.json").read_text())
+"""The mapping by which the top-up gateway is spoken to."""
+
+
 class Traders:
     """Makes them. `owner` may write anything; the catalogue is written as a synchronisation leaves it."""
 
-    def __init__(self, owner: Database, simulator: AsyncClient, settings: Settings) -> None:
+    def __init__(self, owner: Database, simulated: Simulated, settings: Settings) -> None:
         self._owner = owner
-        self._simulator = simulator
+        self._simulated = simulated
         self._settings = settings
         self._suppliers: list[Supplier] = []
 
@@ -135,7 +156,7 @@ class Traders:
         async with self._owner.reading() as cx:
             await cx.execute(
                 "INSERT INTO categories (id, name, kind) VALUES ('cat', 'Tickets', 'ticket'), "
-                "('goods', 'Goods', 'physical')"
+                "('goods', 'Goods', 'physical'), ('packs', 'Packs', 'virtual')"
             )
 
     async def a_supplier(
@@ -143,22 +164,52 @@ class Traders:
         **terms: Any,
     ) -> Supplier:  # fmt: skip
         """`terms` are its contract's; `deduplicates` and `hold_s` are how it really is."""
-        name = f"house{next(_numbers)}"
-        secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
         body: dict[str, Any] = {"like": "northgate", "deduplicates": deduplicates}
         if hold_s is not None:
             body["hold_s"] = hold_s
-        answer = await self._simulator.put(f"/control/{name}", json=body)
+        simulator = self._simulated.suppliers
+        return await self._a_party(simulator, callback_url, body, "octo", calls_back=calls_back, path="/octo", **terms)
+
+    async def a_carrier(self, callback_url: str, *, calls_back: bool = True, **terms: Any) -> Supplier:
+        """Its parcels move when a test says so. `terms` are its contract's."""
+        body = {"like": "swift", "moves": False}
+        return await self._a_party(
+            self._simulated.carriers, callback_url, body, "parcel", calls_back=calls_back, path="/v1", **terms
+        )
+
+    async def a_topup(self, callback_url: str, *, calls_back: bool = True, **terms: Any) -> Supplier:
+        """An operator that tops up phones. `terms` are its contract's."""
+        settings = {"protocol_settings": Jsonb(MOBILINK), **terms}
+        body = {"like": "mobilink"}
+        return await self._a_party(
+            self._simulated.topups, callback_url, body, "mapped", calls_back=calls_back, **settings
+        )
+
+    async def _a_party(
+        self,
+        simulator: AsyncClient,
+        callback_url: str,
+        body: dict[str, Any],
+        protocol: str,
+        *,
+        calls_back: bool,
+        path: str = "",
+        **terms: Any,
+    ) -> Supplier:
+        name = f"house{next(_numbers)}"
+        secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
+        answer = await simulator.put(f"/control/{name}", json=body)
         assert answer.is_success, answer.text
         if calls_back:
             target = {"url": f"{callback_url}/{name}", "secret": secret}
-            await self._simulator.put(f"/control/{name}/callbacks", json=target)
+            await simulator.put(f"/control/{name}/callbacks", json=target)
         row = {
-            "id": name, "name": name, "base_url": f"{self._simulator.base_url}".rstrip("/") + f"/{name}/octo",
-            "api_token": f"{name}-token", "callback_secret": secret, "created_at": datetime.now(UTC), **terms,
+            "id": name, "name": name, "base_url": f"{simulator.base_url}".rstrip("/") + f"/{name}{path}",
+            "api_token": f"{name}-token", "callback_secret": secret, "created_at": datetime.now(UTC),
+            "protocol": protocol, **terms,
         }  # fmt: skip
         await self._insert("suppliers", row)
-        supplier = Supplier(name, secret, self._simulator)
+        supplier = Supplier(name, secret, simulator)
         self._suppliers.append(supplier)
         return supplier
 
@@ -173,12 +224,14 @@ class Traders:
         status: str = "on_shelf",
         event_at: datetime | None = None,
         at_supplier: str = "ng-open-pass",
+        codes: Sequence[str] | None = None,
         **product: Any,
     ) -> Ticket:
-        """Of own quota where `stock` is given, by `policy`; `lock`: held at the supplier before it is paid."""
+        """Of own quota where `stock` is given, by `policy`; `lock`: held at the supplier before it is paid; of a pool
+        where there are `codes`."""
         number, now = next(_numbers), datetime.now(UTC)
         ticket = Ticket(f"sku-{number:06d}", f"prd-{number:06d}", price_minor)
-        category = "cat" if kind == "ticket" else "goods"
+        category = {"ticket": "cat", "virtual": "packs"}.get(kind, "goods")
         await self._insert("products", {
             "id": ticket.product_id, "category_id": category, "kind": kind, "title": f"Pass {number}",
             "status": status, "time_zone": "Asia/Shanghai", "attributes": Jsonb([]), "terms": Jsonb({}),
@@ -199,6 +252,10 @@ class Traders:
                 "supplier_product_id": at_supplier, "option_id": "DEFAULT", "unit_id": "adult",
                 "cost_minor": cost, "currency": "CNY", "rank": rank, "lock_at_supplier": lock,
             })  # fmt: skip
+        if codes is not None:
+            for code in codes:
+                await self._insert("codes", {"sku_id": ticket.sku_id, "code": code, "loaded_at": now})
+            await self._set_policy(ticket.sku_id, "codes")
         if stock is not None:
             await self._insert("stock", {"sku_id": ticket.sku_id, "on_hand": stock})
             if stock:
@@ -207,6 +264,44 @@ class Traders:
                     "quantity": stock, "at": now,
                 })  # fmt: skip
         return ticket
+
+    async def _set_policy(self, sku_id: str, policy: str) -> None:
+        async with self._owner.reading() as cx:
+            await cx.execute("UPDATE skus SET stock_policy = %s WHERE id = %s", (policy, sku_id))
+
+    async def a_promotion(
+        self,
+        kind: str,
+        *,
+        for_: Caller,
+        needs_coupon: bool = False,
+        stack_group: str | None = "usual",
+        scope: dict[str, list[str]] | None = None,
+        **facts: Any,
+    ) -> str:
+        """The id of one that runs for one distributor. `facts`: columns of it, and the terms of its kind."""
+        promotion_id, now = f"prm_{next(_numbers)}", datetime.now(UTC)
+        columns = {"valid_to", "stock", "per_buyer_limit", "priority", "returns_on_refund"}
+        limits = {name: facts.pop(name) for name in columns & facts.keys()}
+        nowhere: dict[str, list[str]] = {
+            name: [] for name in ("product_ids", "sku_ids", "category_ids", "channels", "buyer_refs")
+        }
+        await self._insert("promotions", {
+            "id": promotion_id, "name": f"Offer {promotion_id}", "kind": kind, "terms": Jsonb({"kind": kind, **facts}),
+            "scope": Jsonb({**nowhere, "distributor_ids": [for_.id], **(scope or {})}), "currency": "CNY",
+            "valid_from": now - timedelta(days=1), "needs_coupon": needs_coupon, "stack_group": stack_group,
+            "created_at": now, "updated_at": now, **limits,
+        })  # fmt: skip
+        return promotion_id
+
+    async def a_coupon(self, promotion_id: str, *, most_uses: int = 1, valid_to: datetime | None = None) -> str:
+        """The code of a new coupon."""
+        code = f"CODE-{next(_numbers)}"
+        await self._insert("coupons", {
+            "id": f"cpn_{code}", "code": code, "promotion_id": promotion_id, "most_uses": most_uses,
+            "valid_to": valid_to, "issued_at": datetime.now(UTC),
+        })  # fmt: skip
+        return code
 
     async def a_distributor(self, limit_minor: int) -> Caller:
         """With a credit line in CNY and the usual grants."""

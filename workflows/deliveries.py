@@ -92,6 +92,7 @@ class DeliveryWorkflow:
             if not self._outstanding():
                 break
             await self._perform(step)
+        await self._take_in()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return "completed" if self._outstanding() else "taken_back"
 

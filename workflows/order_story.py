@@ -15,6 +15,7 @@ from activities.order_messages import (
     ApproveOrder,
     CancelOrder,
     ConfirmOrder,
+    HoldPromotions,
     HoldStock,
     OpenOrder,
     OrderPlan,
@@ -24,6 +25,7 @@ from activities.order_messages import (
     ReviewDecision,
 )
 from activities.orders import OrderActivities
+from activities.promotions import PromotionActivities
 from domain.errors import Refusal
 from domain.orders import AT_REST, OrderStatus, status_of
 from domain.placing import ReviewDenied
@@ -111,11 +113,13 @@ class OrderStory:
         return True
 
     async def _lock(self) -> bool:
-        """Hold stock and seats, all or nothing. The refusal is answered before anything is undone at a supplier."""
+        """Hold promotions, stock and seats, or nothing. The no is answered before anything is undone at suppliers."""
         plan = self._required_plan()
         if plan.in_review and not await self._reviewed(plan):
             return False
-        refusal = await self._hold_stock(plan) or await self._hold_at_suppliers(plan)
+        refusal = (
+            await self._hold_promotions(plan) or await self._hold_stock(plan) or await self._hold_at_suppliers(plan)
+        )
         if refusal is not None:
             await self._refuse(refusal)
         elif self._wish is not None and self._wish.kind == "cancel":
@@ -156,6 +160,11 @@ class OrderStory:
         approval = ApproveOrder(self._order_no, workflow.now(), decision.reason, decision.actor)
         await durably(OrderActivities.approve_order, approval)
         return True
+
+    async def _hold_promotions(self, plan: OrderPlan) -> Refusal | None:
+        if not plan.promotions:
+            return None
+        return await durably(PromotionActivities.hold_promotions, HoldPromotions(self._order_no, workflow.now()))
 
     async def _hold_stock(self, plan: OrderPlan) -> Refusal | None:
         if all(line.stock_policy == "none" for line in plan.lines):

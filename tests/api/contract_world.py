@@ -139,6 +139,16 @@ class World:
     def new_key(self, group: str, owner: str) -> str:
         return str(self.post("admin", f"/v1/{group}/{owner}/keys", {"days": 1})["id"])
 
+    def new_promotion(self) -> str:
+        body = contract.BODIES["post", "/v1/promotions"]
+        return str(self.post("admin", "/v1/promotions", dict(body))["id"])
+
+    def new_coupon(self) -> Json:
+        """A coupon that nobody has: its id and its code."""
+        issued = self.post("admin", f"/v1/promotions/{self.new_promotion()}/coupons", {})
+        coupon: Json = issued["coupons"][0]
+        return coupon
+
     def import_body(self) -> Json:
         """The contract's own example of a merchant's document."""
         body = self.document["paths"]["/v1/products/import"]["post"]["requestBody"]["content"]

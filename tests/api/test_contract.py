@@ -198,6 +198,27 @@ STORY: Story = {
     "GET /v1/stock": ("support", _plain()),
     "POST /v1/skus/{sku_id}/receipts": ("operations", _stock("POST /v1/skus/{sku_id}/receipts")),
     "POST /v1/skus/{sku_id}/adjustments": ("operations", _stock("POST /v1/skus/{sku_id}/adjustments")),
+    "POST /v1/promotions": ("catalogue", lambda _: ({}, _example("POST /v1/promotions"))),
+    "GET /v1/promotions": (BUYER, _plain()),
+    "GET /v1/promotions/{promotion_id}": (BUYER, lambda world: ({"promotion_id": world.new_promotion()}, None)),
+    "PATCH /v1/promotions/{promotion_id}": (
+        "catalogue",
+        _of("PATCH /v1/promotions/{promotion_id}", World.new_promotion, "promotion_id"),
+    ),
+    "POST /v1/promotions/{promotion_id}/transitions": (
+        "catalogue",
+        _of("POST /v1/promotions/{promotion_id}/transitions", World.new_promotion, "promotion_id"),
+    ),
+    "POST /v1/promotions/{promotion_id}/coupons": (
+        "catalogue",
+        _of("POST /v1/promotions/{promotion_id}/coupons", World.new_promotion, "promotion_id"),
+    ),
+    "GET /v1/coupons": ("support", _plain()),
+    "POST /v1/coupons/claims": (BUYER, lambda _: ({}, _example("POST /v1/coupons/claims"))),
+    "POST /v1/coupons/{coupon_id}/expire": (
+        "catalogue",
+        lambda world: ({"coupon_id": str(world.new_coupon()["id"])}, None),
+    ),
     "POST /v1/suppliers": (
         "operations",
         lambda world: ({}, {**_example("POST /v1/suppliers"), "id": world.fresh("sup")}),
@@ -275,6 +296,8 @@ def pools(world: World) -> Pools:
         "GET /v1/products/{product_id}/sessions product_id": [draft["id"], contract.PASS],
         "sku_id": [draft["skus"][0]["id"]],
         "supplier_id": [world.new_supplier()],
+        "promotion_id": [world.new_promotion(), world.new_promotion()],
+        "coupon_id": [str(world.new_coupon()["id"])],
         "POST /v1/suppliers/{supplier_id}/catalog-syncs supplier_id": ["grandstand", "nobody"],
         "GET /v1/suppliers/{supplier_id}/catalog-sync supplier_id": ["grandstand"],
     }

@@ -87,7 +87,8 @@ async def contradiction(call: Call, world: World) -> Any:
     if not call.name.endswith("_supplier"):
         await call.proceed()
         # Before the hold the order has no claim to a unit: without one, or without an offer, it is rightly refused.
-        await change_the_world(world, stock=call.name != "open_order")
+        held = call.name not in ("open_order", "hold_promotions")
+        await change_the_world(world, stock=held, promotions=call.name != "open_order")
         raise Broken("lost, and the world has changed")
     booking = call.message.booking
     supplier = next(each for each in world.suppliers if each.id == booking.supplier_id)
@@ -110,8 +111,8 @@ async def contradiction(call: Call, world: World) -> Any:
     return answer
 
 
-async def change_the_world(world: World, *, stock: bool) -> None:
-    """Dearer, off the shelf, withdrawn by its supplier; not a unit nor a fen of credit is left."""
+async def change_the_world(world: World, *, stock: bool, promotions: bool) -> None:
+    """Dearer, off the shelf, withdrawn by its supplier, without promotions; not a unit nor a fen of credit is left."""
     rows = world.platform.rows
     for ticket in world.tickets:
         sku = ticket.sku_id
@@ -127,6 +128,11 @@ async def change_the_world(world: World, *, stock: bool) -> None:
             "SELECT 'lost/' || gen_random_uuid(), %s, 'adjusted', -n, 'fire', now() FROM gone",
             sku,
             sku,
+        )
+    if promotions:
+        await rows(
+            "UPDATE promotions SET state = 'ended', stock = held + used WHERE scope->'distributor_ids' ? %s",
+            world.distributor_id,
         )
     await rows("UPDATE credit_lines SET limit_minor = 0 WHERE distributor_id = %s", world.distributor_id)
 

@@ -27,13 +27,17 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One way of an order. `locks`: which lines are held at their supplier; `ends`: where the order may rest."""
+    """One way of an order. `locks`: which lines are held at their supplier; `ends`: where the order may rest.
+
+    `promoted`: priced with an automatic promotion and a coupon, each with one use left.
+    """
 
     name: str
     locks: tuple[bool, ...]
     ends: frozenset[str]
     wish: str = "confirm"
     at_supplier: tuple[tuple[str, str], ...] = ()
+    promoted: bool = False
 
 
 _ISSUED = frozenset({"issued"})
@@ -46,6 +50,15 @@ SCENARIOS = {
         Scenario("issue", (False,), _ISSUED),
         Scenario("issue_locked", (True,), _ISSUED | _NO_SEAT),
         Scenario("two_lines", (False, True), _ISSUED | _NO_SEAT),
+        Scenario("promotion", (False,), _ISSUED, promoted=True),
+        Scenario("promotion_undone", (False,), frozenset({"canceled"}), wish="cancel", promoted=True),
+        Scenario(
+            "promotion_refunded",
+            (False,),
+            frozenset({"refunded", "issued"}),
+            promoted=True,
+            at_supplier=(("confirm", "reject"),),
+        ),
         Scenario("cancel", (True,), frozenset({"canceled"}) | _NO_SEAT, wish="cancel"),
         Scenario("expire", (True,), frozenset({"canceled"}) | _NO_SEAT, wish="expire"),
         Scenario("negotiate", (False,), _ISSUED, at_supplier=(("confirm", "error_after"), ("query", "error_before"))),
@@ -81,6 +94,7 @@ async def run(platform: Platform, scenario: Scenario, faults: Sequence[Fault] = 
     ]
     caller = await platform.a_distributor()
     world = World(platform, tickets, suppliers, caller.id)
+    wish = await _promote(platform, caller) if scenario.promoted else {}
     for operation, kind in scenario.at_supplier:
         await suppliers[0].next(operation, kind)
     buyer = f"run-{next(_numbers)}"
@@ -96,14 +110,43 @@ async def run(platform: Platform, scenario: Scenario, faults: Sequence[Fault] = 
     platform.interference.meet(buyer, hook)
     try:
         async with asyncio.timeout(RUN_TIMEOUT_S):
-            placing = lambda: platform.place(caller, *tickets, key=buyer, buyer_ref=buyer)  # noqa: E731
+            placing = lambda: platform.place(caller, *tickets, key=buyer, buyer_ref=buyer, **wish)  # noqa: E731
             await _drive(platform, scenario, caller, placing, done)
     except TimeoutError:
         done.wrong.append("did not come to rest in time")
     done.wrong += [f"{fault} was not reached" for fault in faults if not fault.reached]
+    if scenario.promoted:
+        done.wrong += await _promotions_wrong(platform, caller, done)
     if done.end not in scenario.ends:
         done.wrong.append(f"ended {done.end!r}, not {' or '.join(sorted(scenario.ends))}")
     return done
+
+
+async def _promote(platform: Platform, caller: Caller) -> dict[str, Any]:
+    """One automatic promotion and one with a coupon, of one use each: whoever takes one twice finds it gone."""
+    limits: dict[str, Any] = {"stock": 1, "per_buyer_limit": 1, "returns_on_refund": True}
+    await platform.traders.a_promotion("percent_off", for_=caller, percent_bp=1000, priority=200, **limits)
+    coupon = await platform.traders.a_promotion(
+        "fixed_price", for_=caller, unit_price_minor=15_000, needs_coupon=True, stack_group="coupon", **limits
+    )
+    return {"coupon_codes": [await platform.traders.a_coupon(coupon)]}
+
+
+async def _promotions_wrong(platform: Platform, caller: Caller, done: Run) -> list[str]:
+    """Used where something was issued, free again everywhere else: both promotions, and the coupon with its own."""
+    rows = await platform.rows(
+        "SELECT p.id, p.held, p.used, coalesce(c.state, '') AS coupon FROM promotions p "
+        "LEFT JOIN coupons c ON c.promotion_id = p.id WHERE p.scope->'distributor_ids' ? %s ORDER BY p.id",
+        caller.id,
+    )
+    used = done.end == "issued"
+    wrong = [
+        f"{row['id']}: {row['held']} held, {row['used']} used" for row in rows if row["held"] or row["used"] != used
+    ]
+    coupons = {row["coupon"] for row in rows} - {""}
+    if coupons != {"used" if used else "returned"}:
+        wrong.append(f"its coupon is {coupons}")
+    return wrong
 
 
 async def _drive(

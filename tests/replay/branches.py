@@ -88,6 +88,31 @@ async def expired(platform: Platform) -> str:
     return order_workflow_id(order_no)
 
 
+async def promoted(platform: Platform) -> str:
+    caller, ticket = await platform.a_distributor(), await platform.a_ticket(stock=1)
+    await platform.traders.a_promotion("percent_off", for_=caller, percent_bp=1000)
+    order_no = await platform.placed(caller, ticket)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    return order_workflow_id(order_no)
+
+
+async def promotion_gone(platform: Platform) -> str:
+    """Priced with a promotion that has ended when it is to be held."""
+    await platform.rows(
+        "INSERT INTO risk_rules (id, kind, subject, threshold, outcome) VALUES ('all', 'amount', 'order', 1, 'review')"
+    )
+    caller, ticket = await platform.a_distributor(), await platform.a_ticket(stock=1)
+    await platform.traders.a_promotion("percent_off", for_=caller, percent_bp=1000)
+    placed = await platform.place_patiently(caller, ticket)
+    await platform.rows("DELETE FROM risk_rules")
+    await platform.rows("UPDATE promotions SET state = 'ended' WHERE scope->'distributor_ids' ? %s", caller.id)
+    order_no = int(placed.json()["order_no"])
+    await platform.act(platform.operator, order_no, "review", {"decision": "approve", "reason": "known buyer"})
+    await platform.settled(order_no)
+    return order_workflow_id(order_no)
+
+
 async def _last_order(platform: Platform) -> int:
     (row,) = await platform.rows("SELECT max(order_no) AS n FROM orders")
     await platform.settled(int(row["n"]))
@@ -144,5 +169,5 @@ async def catalogue_synced(platform: Platform) -> str:
 
 BRANCHES: tuple[Branch, ...] = (
     issued, issued_with_lock, partly_issued, all_or_nothing, issued_elsewhere, negotiated, sent_again, given_up,
-    canceled, expired, refused, lock_unknown, reviewed, taken_back, catalogue_synced,
+    canceled, expired, refused, lock_unknown, reviewed, taken_back, catalogue_synced, promoted, promotion_gone,
 )  # fmt: skip

@@ -1,6 +1,7 @@
-"""`python -m tests.replay.record`: walks every branch and writes its history to tests/replay/histories/.
+"""`python -m tests.replay.record [branch ...]`: walks these branches, or all, and writes each one's history.
 
-Run it for a release, and after a change that `patched` makes visible; keep what older releases recorded.
+They are kept in tests/replay/histories/. Run it for a release, and after a change that `patched` makes visible; keep
+what older releases recorded.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,10 +29,12 @@ from tests.replay.branches import BRANCHES
 HISTORIES = Path(__file__).parent / "histories"
 
 
-async def record(platform: Platform) -> None:
+async def record(platform: Platform, wanted: Sequence[str]) -> None:
     """One file per branch: the workflow's id and its history as Temporal's own JSON."""
     HISTORIES.mkdir(exist_ok=True)
     for branch in BRANCHES:
+        if wanted and branch.__name__ not in wanted:
+            continue
         workflow_id = await branch(platform)
         history = await platform.env.client.get_workflow_handle(workflow_id).fetch_history()
         document = {"workflow_id": workflow_id, "history": without_machine(json.loads(history.to_json()))}
@@ -65,7 +70,7 @@ async def main() -> None:
                 env.client, retention_days=90, search_attributes=temporal.SEARCH_ATTRIBUTES
             )
             async with running_platform(postgres, env, Path(scratch) / "suppliers", "recording") as platform:
-                await record(platform)
+                await record(platform, sys.argv[1:])
 
 
 if __name__ == "__main__":

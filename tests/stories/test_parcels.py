@@ -1,0 +1,240 @@
+"""Goods: picked, packed, handed to a carrier, tracked to the door; and what happens when a parcel is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.platform import Platform
+from tests.traders import ADDRESS, Caller, Supplier
+
+pytestmark = pytest.mark.usefixtures("every_invariant_holds")
+
+
+@pytest.fixture
+async def caller(platform: Platform) -> Caller:
+    return await platform.a_distributor()
+
+
+async def happens(carrier: Supplier, event: str, number: int = 0) -> None:
+    """The carrier's own people let it happen to one of its parcels."""
+    reference = (await carrier.book())[number]["reference"]
+    answer = await carrier.simulator.post(f"/control/{carrier.id}/shipments/{reference}/events", json={"event": event})
+    assert answer.is_success, answer.text
+
+
+async def unit(platform: Platform, order_no: int, number: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = (await platform.read(order_no))["lines"][0]["units"][number]
+    return found
+
+
+async def until_unit(platform: Platform, order_no: int, state: str, number: int = 0) -> dict[str, Any]:
+    async def reached() -> dict[str, Any] | None:
+        found = await unit(platform, order_no, number)
+        return found if found["state"] == state else None
+
+    found: dict[str, Any] = await platform.until(reached)
+    return found
+
+
+async def shipped(platform: Platform, caller: Caller, carrier: Supplier, quantity: int = 2) -> int:
+    """An order whose parcel the carrier has picked up."""
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, (shirt, quantity), ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    assert (await platform.settled(order_no))["status"] == "issued"
+    await happens(carrier, "picked_up")
+    await until_unit(platform, order_no, "shipped")
+    return order_no
+
+
+async def test_goods_are_picked_packed_shipped_and_delivered(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    order_no = await shipped(platform, caller, carrier)
+    parcel = await unit(platform, order_no)
+    (booked,) = await carrier.book()
+    assert (parcel["quantity"], parcel["code"], parcel["code_format"]) == (2, booked["waybill"], "WAYBILL")
+    assert parcel["warehouse_id"] == booked["warehouse"] == "main"
+    assert (await platform.read(order_no))["delivery_status"] == "shipped"
+    await happens(carrier, "delivered")
+    await until_unit(platform, order_no, "delivered")
+    assert (await platform.read(order_no))["delivery_status"] == "delivered"
+    assert await platform.delivered(order_no) == "completed"
+    done = await unit(platform, order_no)
+    assert [event["event"] for event in done["events"]] == [
+        "picked", "packed", "issued", "shipped", "delivered", "completed",
+    ]  # fmt: skip
+    told = await platform.rows("SELECT kind FROM outbox_events WHERE subject_id = %s ORDER BY id", f"{order_no:019d}")
+    assert [row["kind"] for row in told][-2:] == ["order.shipped", "order.delivered"]
+
+
+async def test_a_carrier_that_never_calls_is_asked(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier(calls_back=False)
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, shirt, ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    await happens(carrier, "picked_up")
+    await happens(carrier, "delivered")
+    assert await platform.delivered(order_no) == "completed"
+    assert (await platform.read(order_no))["delivery_status"] == "delivered"
+
+
+async def test_goods_need_an_address_that_somebody_serves(platform: Platform, caller: Caller) -> None:
+    shirt = await platform.goods()
+    refused = await platform.place(caller, shirt)
+    assert (refused.status_code, refused.json()["code"]) == (409, "address_required")
+    await platform.rows("UPDATE offers SET regions = '[\"CN/Beijing\"]' WHERE sku_id = %s", shirt.sku_id)
+    refused = await platform.place(caller, shirt, ship_to=ADDRESS)
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_deliverable")
+    assert "Shanghai" in refused.json()["detail"]
+
+
+async def test_a_carrier_of_the_whole_kind_carries_what_has_no_offer_of_its_own(
+    platform: Platform, caller: Caller
+) -> None:
+    carrier = await platform.a_carrier()
+    body = {
+        "supplier_id": carrier.id, "kind": "physical", "supplier_product_id": "standard", "cost_minor": 900,
+        "regions": ["CN/Tibet"],
+    }  # fmt: skip
+    made = await platform.api.post("/v1/offers", json=body, headers=platform.operator.once())
+    assert made.status_code == 201, made.text
+    again = await platform.api.post("/v1/offers", json=body, headers=platform.operator.once())
+    assert (again.status_code, again.json()["code"]) == (409, "offer_exists")
+    tent = await platform.traders.a_ticket(kind="physical", stock=1)
+    order_no = await platform.placed(caller, tent, ship_to={**ADDRESS, "region": "Tibet"})
+    await platform.confirm(caller, order_no)
+    order = await platform.settled(order_no)
+    assert order["status"] == "issued"
+    assert [flow["amount"]["amount_minor"] for flow in order["flows"] if flow["side"] == "payable"] == [900]
+    ended = await platform.api.patch(
+        f"/v1/offers/{made.json()['id']}", json={"active": False}, headers=platform.operator.headers
+    )
+    assert ended.json()["active"] is False
+
+
+@pytest.mark.parametrize("fault", ["error_after", "drop_after", "unreadable", "confirm_late"])
+async def test_an_unknown_answer_makes_no_second_parcel(platform: Platform, caller: Caller, fault: str) -> None:
+    carrier = await platform.a_carrier()
+    await carrier.next("ship", fault)
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, shirt, ship_to=ADDRESS)
+    await platform.confirm(caller, order_no, wait_s=0)
+    assert (await platform.settled(order_no))["status"] == "issued"
+    assert await carrier.statuses() == ["CONFIRMED"]
+
+
+async def test_another_carrier_takes_what_the_first_refuses(platform: Platform, caller: Caller) -> None:
+    dear, cheap = await platform.a_carrier(), await platform.a_carrier()
+    await dear.next("ship", "reject")
+    shirt = await platform.goods(dear, cheap)
+    order_no = await platform.placed(caller, shirt, ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    order = await platform.settled(order_no)
+    assert (order["status"], await cheap.statuses()) == ("issued", ["CONFIRMED"])
+
+
+async def test_goods_that_no_carrier_takes_are_refunded_and_back_in_stock(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    await carrier.next("ship", "reject")
+    shirt = await platform.goods(carrier, stock=1)
+    order_no = await platform.placed(caller, shirt, ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    order = await platform.settled(order_no)
+    assert (order["status"], order["lines"][0]["units"][0]["state"]) == ("refunded", "void")
+    (stock,) = await platform.rows("SELECT on_hand, held, sold FROM stock WHERE sku_id = %s", shirt.sku_id)
+    assert stock == {"on_hand": 1, "held": 0, "sold": 0}
+
+
+async def test_a_lost_parcel_waits_for_a_person_and_its_money_goes_back(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    order_no = await shipped(platform, caller, carrier)
+    await happens(carrier, "lost")
+    case = await platform.until_case(order_no, "unit_lost")
+    assert (await platform.read(order_no))["delivery_status"] == "lost"
+    decided = await platform.decide(case["id"], "give_up")
+    assert decided.status_code == 200, decided.text
+    order = await platform.read(order_no)
+    assert (order["status"], order["refunded"], order["refund_status"]) == ("refunded", order["total"], "full")
+    (parcel,) = order["lines"][0]["units"]
+    assert (parcel["state"], parcel["breach"]["borne_by"]) == ("void", f"carrier/{carrier.id}")
+    assert parcel["breach"]["cost"] == order["total"]
+    assert await platform.delivered(order_no) == "taken_back"
+
+
+async def test_a_lost_parcel_that_is_found_needs_no_decision(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    order_no = await shipped(platform, caller, carrier)
+    await happens(carrier, "lost")
+    await platform.until_case(order_no, "unit_lost")
+    await happens(carrier, "found")
+    await until_unit(platform, order_no, "shipped")
+    await happens(carrier, "delivered")
+    assert await platform.delivered(order_no) == "completed"
+    case = (await platform.cases(order_no))["unit_lost"]
+    assert (case["state"], case["resolution"]["decision"]) == ("resolved", "cleared")
+
+
+async def test_a_wrong_waybill_is_corrected_by_version(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    order_no = await shipped(platform, caller, carrier)
+    path = f"/v1/orders/{order_no:019d}/lines/1/units/0/waybill"
+
+    async def correct(waybill: str, version: int) -> Any:
+        body = {"waybill": waybill, "version": version}
+        return await platform.api.post(path, json=body, headers=platform.operator.once())
+
+    first = await correct("FIRST-0001", 1)
+    assert (first.status_code, first.json()["version"]) == (200, 2)
+    second = await correct("SECOND-0002", 2)
+    assert second.json()["version"] == 3
+    late = await correct("FIRST-0001", 1)
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    parcel = await unit(platform, order_no)
+    assert (parcel["code"], parcel["version"]) == ("SECOND-0002", 3)
+    missing = await platform.api.post(
+        path.replace("units/0", "units/7"), json={"waybill": "ABCD", "version": 1}, headers=platform.operator.once()
+    )
+    assert (missing.status_code, missing.json()["code"]) == (404, "unit_not_found")
+
+
+async def test_a_carriers_own_correction_comes_by_callback(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    await carrier.behave(correct_ms=200)
+    await carrier.next("ship", "wrong_waybill")
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, shirt, ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+
+    async def right() -> bool:
+        (booked,) = await carrier.book()
+        parcel = await unit(platform, order_no)
+        return bool(parcel["version"] > 1 and parcel["code"] == booked["waybill"])
+
+    await platform.until(right)
+
+
+async def test_what_carriers_tell_twice_or_out_of_order_moves_nothing_back(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, shirt, ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    await carrier.behave(callback_late_ms=400)
+    await carrier.next("move", "callback_late")
+    await happens(carrier, "picked_up")
+    await carrier.next("move", "callback_twice")
+    await happens(carrier, "delivered")
+    await until_unit(platform, order_no, "delivered")
+
+    async def both_told() -> bool:
+        return {"shipped", "delivered"} <= {event["event"] for event in (await unit(platform, order_no))["events"]}
+
+    await platform.until(both_told)
+    assert await platform.delivered(order_no) == "completed"
+    events = [event["event"] for event in (await unit(platform, order_no))["events"]]
+    assert events.count("delivered") == events.count("shipped") == 1
+    assert (await platform.read(order_no))["delivery_status"] == "delivered"
