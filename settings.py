@@ -47,6 +47,9 @@ class Settings(BaseSettings):
 
     pepper: SecretStr = Field(SecretStr("development-pepper"), description="Keys the HMAC of API keys' secrets.")
     cursor_secret: SecretStr = Field(SecretStr("development-cursor"), description="Signs list cursors.")
+    ticket_keys: SecretStr = Field(
+        SecretStr("development-tickets"), description="Secrets by commas: the first signs tickets, all are accepted."
+    )
 
     @property
     def kind_places(self) -> tuple[str, ...]:

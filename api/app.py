@@ -18,6 +18,7 @@ from temporalio.client import Client
 
 import telemetry
 from activities.payloads import DATA_CONVERTER
+from adapters.gate.tokens import TicketKeys
 from api import (
     accounts,
     catalog,
@@ -28,6 +29,8 @@ from api import (
     errors,
     events,
     exceptions,
+    gate,
+    gate_offline,
     inventory,
     offers,
     operations,
@@ -36,6 +39,7 @@ from api import (
     stocktakes,
     supplier_callbacks,
     suppliers,
+    tickets,
     warehouses,
     waybills,
 )
@@ -51,6 +55,9 @@ from storage.ids import LeasedIds
 ROUTERS: tuple[APIRouter, ...] = (
     orders.router,
     exceptions.router,
+    tickets.router,
+    gate.router,
+    gate_offline.router,
     events.router,
     accounts.router,
     catalog.router,
@@ -120,8 +127,9 @@ def create_app(
         redirect_slashes=False,
     )
     keyring = Keyring(database, settings.pepper.get_secret_value(), clock)
+    ticket_keys = TicketKeys.read(settings.ticket_keys.get_secret_value())
     placements = asyncio.Semaphore(settings.max_orders_in_flight)
-    app.state.parts = Parts(settings, database, temporal, keyring, clock, placements=placements)
+    app.state.parts = Parts(settings, database, temporal, keyring, ticket_keys, clock, placements=placements)
     for router in routers:
         # flat, not nested: nested routers are matched through one more layer at every request
         app.router.routes.extend(router.routes)

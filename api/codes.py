@@ -60,6 +60,11 @@ CATALOGUE: dict[str, Kind] = {
     "promotion_invalid": Kind(422, "Invalid promotion", "Terms, window or coupons that nobody can have meant."),
     "order_state_conflict": Kind(409, "State conflict", "`state` is the order's, `allowed_from` names the legal ones."),
     "illegal_transition": Kind(409, "State conflict", "`state` is the present one, `allowed_from` the legal ones."),
+    "ticket_unknown": Kind(404, "Ticket unknown", "No ticket has this code: do not admit; look up the order."),
+    "ticket_forged": Kind(422, "Ticket forged", "No key of ours has signed this code: do not admit; scan once more."),
+    "ticket_redeemed": Kind(409, "Ticket redeemed", "`redeemed_at` and `gate_id` say when and where: do not admit."),
+    "ticket_void": Kind(409, "Ticket void", "It was taken back; `reason` says why: do not admit."),
+    "ticket_not_valid_now": Kind(409, "Too early or too late", "`valid_from` and `valid_until` are its window."),
     "issuance_undecided": Kind(409, "Issuance undecided", "The supplier may have issued: wait until that is known."),
 }
 

@@ -37,6 +37,9 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "path product_id": ("A product's id.", PASS),
     "path sku_id": ("A variant's id.", OWN_QUOTA),
     "path supplier_id": ("A supplier's id.", "northgate"),
+    "path line_no": ("The number of the order's line.", 1),
+    "path unit": ("Which of the line's tickets, from 0.", 0),
+    "path serial": ("A ticket's serial, as it stands on it; hyphens may be left out.", "3KB8K-ZC38C-00400-20004"),
     "path promotion_id": ("A promotion's id.", "prm_summer"),
     "path coupon_id": ("A coupon's id.", "cpn_summer"),
     "path warehouse_id": ("A warehouse's id.", "main"),
@@ -57,6 +60,8 @@ PATHS: Mapping[Operation, Mapping[str, str]] = {
 """Operations whose example needs another id than the usual one."""
 
 _REASON = "asked by the buyer"
+_TOKEN = "TSR1.AAAQEAYEAUDAOCAJ"
+"""Only the form of one: what a scanner reads is some 150 characters long."""
 
 BODIES: Mapping[Operation, Mapping[str, Any]] = {
     ("post", "/v1/orders"): {
@@ -75,6 +80,12 @@ BODIES: Mapping[Operation, Mapping[str, Any]] = {
     ("post", "/v1/orders/{order_no}/extend"): {"by_s": 600},
     ("post", "/v1/orders/{order_no}/review"): {"decision": "approve", "reason": "known customer"},
     ("post", "/v1/exceptions/{case_id}/decide"): {"decision": "acknowledge", "reason": "told to the supplier"},
+    ("post", "/v1/tickets/{serial}/void"): {"reason": "the event is canceled"},
+    ("post", "/v1/gate/redemptions"): {"code": _TOKEN, "gate_id": "north-1"},
+    ("post", "/v1/gate/redemptions/batch"): {
+        "gate_id": "south-1",
+        "scans": [{"code": _TOKEN, "scanned_at": "2026-12-01T10:30:00Z"}],
+    },
     ("put", "/v1/distributors/{distributor_id}/credit-line"): {
         "limit": {"amount_minor": 120_000_000, "currency": "CNY"}
     },

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from adapters.gate.tokens import TicketKeys
 from api.bodies import BoundedRoute
 from api.keys import Keyring
 from api.sold_out import SoldOut
@@ -44,6 +45,7 @@ class Parts:
     database: Database
     temporal: Client | None
     keyring: Keyring
+    ticket_keys: TicketKeys
     clock: Callable[[], datetime] = utc_now
     ids: LeasedIds | None = None
     sold_out: SoldOut = field(default_factory=SoldOut)

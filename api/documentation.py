@@ -58,6 +58,8 @@ The operators of the same file see the other side: cases at `GET /v1/exceptions`
 
 TAGS = [
     {"name": "Orders", "description": "Place, confirm, watch; before confirming, cancel or extend."},
+    {"name": "Tickets", "description": "What buyers show: QR codes and PDF, serials, voiding."},
+    {"name": "Gate", "description": "Redeeming tickets, with and without a line to us."},
     {"name": "Events", "description": "What changed, in order, for those who pull."},
     {"name": "Catalogue", "description": "What can be sold: products, variants, prices, sessions."},
     {"name": "Promotions", "description": "What is taken off prices, and the coupons that open it."},

@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from activities.order_messages import OrderStanding, PlannedOrder
+from adapters.gate.tokens import TicketKeys
 from api.catalog_views import PreviewView
+from api.ticket_views import TicketView
 from api.unit_views import UnitView, units_of
 from api.views import Instant, MoneyView, OrderNo, View
 from domain.categories import LineTerms
@@ -131,17 +133,6 @@ class OrderSummaryView(View):
         return cls(**_summary(row))
 
 
-class TicketView(View):
-    """One unit's credential, with the supplier's own code."""
-
-    unit: int
-    code: str
-    code_format: str
-    supplier_ticket_id: str
-    status: str
-    issued_at: Instant
-
-
 class BookingView(View):
     """One attempt at one supplier; for operators."""
 
@@ -244,7 +235,7 @@ class OrderView(OrderSummaryView):
     allowed_actions: list[str]
 
     @classmethod
-    def full(cls, row: Mapping[str, Any], *, operator: bool, ui_url: str) -> OrderView:
+    def full(cls, row: Mapping[str, Any], *, operator: bool, ui_url: str, keys: TicketKeys) -> OrderView:
         """From `read_detail`; costs, suppliers' references and links to Temporal are for operators."""
         currency = row["currency"]
         bookings = row["bookings"] or []
@@ -255,7 +246,7 @@ class OrderView(OrderSummaryView):
             **_summary(row),
             **{name: row[name] for name in _PLAIN},
             negotiating=any(booking["negotiating_since"] for booking in undecided),
-            lines=[_line(line, row, currency, operator) for line in row["lines"] or []],
+            lines=[_line(line, row, currency, operator, keys) for line in row["lines"] or []],
             flows=_flows(row, operator),
             timeline=[
                 EventView(**{name: event[name] for name in EventView.model_fields}) for event in row["timeline"] or []
@@ -283,7 +274,9 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _line(line: Mapping[str, Any], row: Mapping[str, Any], currency: str, operator: bool) -> OrderLineView:
+def _line(
+    line: Mapping[str, Any], row: Mapping[str, Any], currency: str, operator: bool, keys: TicketKeys
+) -> OrderLineView:
     number = line["line_no"]
     bookings = [booking for booking in row["bookings"] or [] if booking["line_no"] == number]
     latest = bookings[-1] if bookings else None
@@ -314,11 +307,7 @@ def _line(line: Mapping[str, Any], row: Mapping[str, Any], currency: str, operat
         asked=latest["asked"] if latest else 0,
         preview=PreviewView.of(line["kind"], LineTerms(*row["terms"][str(number)])),
         units=units_of(row, number, operator=operator),
-        tickets=[
-            TicketView(**{name: ticket[name] for name in TicketView.model_fields})
-            for ticket in row["tickets"] or []
-            if ticket["line_no"] == number
-        ],
+        tickets=[TicketView.of(ticket, line, keys) for ticket in row["tickets"] or [] if ticket["line_no"] == number],
         bookings=[_booking(booking, currency) for booking in bookings] if operator else None,
     )
 
@@ -348,6 +337,8 @@ def _flows(row: Mapping[str, Any], operator: bool) -> list[FlowView]:
 
 def _links(row: Mapping[str, Any], operator: bool, ui_url: str) -> dict[str, str]:
     links = {"self": f"/v1/orders/{row['order_no']:019d}"}
+    if row["tickets"]:
+        links["tickets_pdf"] = f"{links['self']}/tickets.pdf"
     if operator:
         host = row["host_workflow_id"].replace("/", "%2F")
         links["temporal"] = f"{ui_url.rstrip('/')}/namespaces/default/workflows/{host}"

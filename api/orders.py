@@ -109,8 +109,11 @@ async def list_orders(
     },
     summary="Read an order",
 )
-async def read_order(order_no: OrderNumber, caller: Reader, database: DatabaseDep, settings: SettingsDep) -> Response:
+async def read_order(
+    order_no: OrderNumber, caller: Reader, request: Request, database: DatabaseDep, settings: SettingsDep
+) -> Response:
     """Everything about it in one read: axes, lines with snapshots and tickets, money, timeline, what you may do."""
+    keys = parts_of(request).ticket_keys
     async with database.reading() as connection:
         number = _number(order_no)
         row = await order_reading.read_detail(connection, number, distributor_id=caller.distributor_id)
@@ -118,7 +121,7 @@ async def read_order(order_no: OrderNumber, caller: Reader, database: DatabaseDe
             return accepted(number).response()
     if row is None:
         raise OrderNotFound(order_no)
-    view = OrderView.full(row, operator=caller.distributor_id is None, ui_url=settings.temporal_ui_url)
+    view = OrderView.full(row, operator=caller.distributor_id is None, ui_url=settings.temporal_ui_url, keys=keys)
     return Answer(200, view, {"ETag": f'"{view.version}"'}).response()
 
 

@@ -45,6 +45,8 @@ class Action(StrEnum):
     SELF_READ = "self:read"
     EVENT_READ = "event:read"
     SETTLEMENT_READ = "settlement:read"
+    GATE_REDEEM = "gate:redeem"
+    TICKET_VOID = "ticket:void"
     SYSTEM_READ = "system:read"
 
 
@@ -55,6 +57,7 @@ class Role(StrEnum):
     OPERATIONS = "operations"
     FINANCE = "finance"
     CATALOGUE = "catalogue"
+    GATE = "gate"
     ADMIN = "admin"
 
 
@@ -99,6 +102,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         _A.ORDER_DECIDE,
         _A.ORDER_REVIEW,
         _A.EXCEPTION_DECIDE,
+        _A.TICKET_VOID,
         _A.SUPPLIER_WRITE,
         _A.INVENTORY_WRITE,
         _A.EVENT_READ,
@@ -106,9 +110,11 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
     },
     Role.FINANCE: _READS | {_A.SETTLEMENT_READ, _A.ACCOUNT_READ, _A.EVENT_READ},
     Role.CATALOGUE: _READS | {_A.CATALOG_WRITE, _A.INVENTORY_WRITE, _A.PROMOTION_WRITE},
+    Role.GATE: frozenset({_A.SELF_READ, _A.GATE_REDEEM}),
     Role.ADMIN: frozenset(Action) - {_A.ORDER_CREATE, _A.COUPON_CLAIM},
 }
-"""Nobody but a distributor places orders, or claims for its buyers: without a contract behind it there is no payer."""
+"""Nobody but a distributor places orders, or claims for its buyers: without a contract behind it there is no payer.
+A gate is a device that hangs in public: it redeems, and reads no orders."""
 
 DISTRIBUTOR_DEFAULTS: frozenset[Action] = frozenset(
     {

@@ -20,6 +20,7 @@ class Credentials:
     postgres_api: str
     pepper: str
     cursor_secret: str
+    ticket_keys: str
 
     @classmethod
     def load_or_create(cls, path: Path) -> Credentials:

@@ -132,7 +132,9 @@ class Stack:
 
     async def _start_all(self) -> None:
         credentials = Credentials.load_or_create(self.data_dir / "secrets.json")
-        self._provide(pepper=credentials.pepper, cursor_secret=credentials.cursor_secret)
+        self._provide(
+            pepper=credentials.pepper, cursor_secret=credentials.cursor_secret, ticket_keys=credentials.ticket_keys
+        )
         self._environment |= self.options.extra_environment
         await self._start_postgres(credentials)
         await asyncio.to_thread(migrations.upgrade, _require(self.settings.database_url))

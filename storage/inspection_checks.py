@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
+from storage.gate_checks import GATE_CHECKS
 from storage.promotion_checks import PROMOTION_CHECKS
 
 _MONEY: dict[str, LiteralString] = {
@@ -52,7 +53,8 @@ _MONEY: dict[str, LiteralString] = {
         SELECT l.order_no || '/' || l.line_no AS subject,
             l.status || ', ' || l.quantity || ' units, ' || count(t.unit) || ' tickets' AS detail
         FROM order_lines AS l
-        LEFT JOIN tickets AS t ON t.order_no = l.order_no AND t.line_no = l.line_no AND t.status <> 'void'
+        LEFT JOIN tickets AS t ON t.order_no = l.order_no AND t.line_no = l.line_no
+            AND (t.status <> 'void' OR (l.status = 'issued' AND t.voided_by IS NOT NULL))
         WHERE l.status NOT IN ('refunding', 'refund_failed')
         GROUP BY l.order_no, l.line_no
         HAVING count(t.unit) <> CASE
@@ -208,6 +210,7 @@ CHECKS: Mapping[str, LiteralString] = {
     **_ANSWERS,
     **_STOCK,
     **_LEDGER,
+    **GATE_CHECKS,
     **PROMOTION_CHECKS,
 }
 """By the invariant's name."""

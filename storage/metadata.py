@@ -11,6 +11,7 @@ from storage import (
     catalog,
     events,
     fulfilment,
+    gate,
     idempotency,
     inventory,
     orders,
@@ -21,7 +22,8 @@ from storage import (
 )
 
 TABLE_MODULES = (
-    accounts, catalog, events, fulfilment, idempotency, inventory, orders, promotions, risk, settlement, suppliers,
+    accounts, catalog, events, fulfilment, gate, idempotency, inventory, orders, promotions, risk, settlement,
+    suppliers,
 )  # fmt: skip
 """Named so that importing them, which registers their tables, is plainly on purpose."""
 

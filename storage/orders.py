@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
+from domain.gate import TicketStatus
 from domain.orders import DeliveryStatus, FulfillmentStatus, OrderStatus, PaymentStatus, RefundStatus
 from storage.columns import at, big, document, one_of
 
@@ -119,6 +120,7 @@ class OrderLineRow(SQLModel, table=True):
         CheckConstraint("refunded_minor BETWEEN 0 AND total_minor", name="refund_within_total"),
         Index("order_lines_supplier", "supplier_id", "order_no"),
         Index("order_lines_sku", "sku_id", "order_no"),
+        Index("order_lines_event", "product_id", "starts_at", postgresql_where=text("starts_at IS NOT NULL")),
     )
 
     order_no: int = big(primary_key=True, foreign_key="orders.order_no")
@@ -186,10 +188,21 @@ class BookingRow(SQLModel, table=True):
 
 
 class TicketRow(SQLModel, table=True):
-    """One unit's credential, with the supplier's own code."""
+    """One unit's credential: the supplier's own code, or none where we issue it ourselves (`code_format` TESSERA).
+
+    `position` is kept by the database: the transaction that changed the ticket last, which offline lists go by. The
+    same trigger notes `voided_at` where nobody did, and keeps void what an operator has voided (`voided_by`).
+    """
 
     __tablename__ = "tickets"
-    __table_args__ = (one_of("status", ("valid", "redeemed", "void")),)
+    __table_args__ = (
+        one_of("status", TicketStatus),
+        CheckConstraint(
+            "status <> 'redeemed' OR (redeemed_at IS NOT NULL AND redeemed_gate IS NOT NULL)",
+            name="redeemed_when_and_where",
+        ),
+        Index("tickets_code", "code", postgresql_using="hash", postgresql_where=text("code <> ''")),
+    )
 
     order_no: int = big(primary_key=True, foreign_key="orders.order_no")
     line_no: int = Field(primary_key=True)
@@ -199,6 +212,12 @@ class TicketRow(SQLModel, table=True):
     code_format: str
     status: str = "valid"
     issued_at: datetime = at()
+    redeemed_at: datetime | None = at(default=None, nullable=True)
+    redeemed_gate: str | None = None
+    voided_at: datetime | None = at(default=None, nullable=True)
+    voided_by: str | None = None
+    void_reason: str | None = None
+    position: int = big(default=0)
 
 
 class OrderEventRow(SQLModel, table=True):

@@ -155,3 +155,10 @@ def a_distributor(database: Database, clock: Clock) -> Maker:
         return Caller(row.id, token, key_id)
 
     return make
+
+
+@pytest.fixture(scope="session")
+async def owner(postgres: PostgresServer, database: Database) -> AsyncIterator[Database]:
+    """As the tables' owner: for arranging what workers would have written."""
+    async with Database(postgres.url("tessera_owner", NAME), pool_max=4) as opened:
+        yield opened

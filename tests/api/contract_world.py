@@ -84,6 +84,12 @@ class World:
         self.wait(lambda: self.get(BUYER, f"/v1/orders/{number}")["status"] == "issued", f"order {number} is issued")
         return number
 
+    def ticket(self) -> Json:
+        """A ticket that is valid now, as its order shows it."""
+        order = self.get(BUYER, f"/v1/orders/{self.issued()}")
+        found: Json = order["lines"][0]["tickets"][0]
+        return found
+
     def case(self) -> str:
         """The id of a case: the supplier says that it has rejected what it had confirmed."""
         number = self.issued()

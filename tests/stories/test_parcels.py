@@ -244,8 +244,8 @@ async def in_two_warehouses(platform: Platform, carrier: Supplier, here: int, th
     """Goods of which some are in `main` and some in a warehouse elsewhere."""
     shirt = await platform.goods(carrier, stock=here)
     await platform.rows(
-        "INSERT INTO warehouses (id, name, country, region, city, rank) VALUES ('far', 'Far', 'CN', 'Yunnan', "
-        "'Kunming', 50) ON CONFLICT DO NOTHING"
+        "INSERT INTO warehouses (id, name, country, region, city, rank, created_at) "
+        "VALUES ('far', 'Far', 'CN', 'Yunnan', 'Kunming', 50, now()) ON CONFLICT DO NOTHING"
     )
     await platform.api.post(
         f"/v1/skus/{shirt.sku_id}/receipts",

@@ -1,0 +1,77 @@
+"""From the order to the gate: what was sold opens it once, and what was taken back never does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from httpx2 import Response
+
+from adapters.gate.tokens import TicketClaim, TicketKeys
+from domain.access import Role
+from domain.gate import TicketRef, Window
+from tests.platform import Platform
+from tests.traders import Caller
+
+pytestmark = pytest.mark.usefixtures("every_invariant_holds")
+
+
+@pytest.fixture
+async def gate(platform: Platform) -> Caller:
+    return await platform.traders.an_operator(Role.GATE)
+
+
+async def scan(platform: Platform, gate: Caller, code: str, gate_id: str = "north-1") -> Response:
+    body = {"code": code, "gate_id": gate_id}
+    return await platform.api.post("/v1/gate/redemptions", json=body, headers=gate.once())
+
+
+async def the_tickets(platform: Platform, order_no: int, caller: Caller) -> list[dict[str, Any]]:
+    detail = await platform.read(order_no, caller)
+    return [ticket for line in detail["lines"] for ticket in line["tickets"]]
+
+
+async def test_tickets_that_nobody_outside_issues_are_ours_and_each_opens_the_gate_once(
+    platform: Platform, gate: Caller
+) -> None:
+    caller, ticket = await platform.a_distributor(), await platform.traders.a_ticket(stock=3)
+    order_no = await platform.placed(caller, (ticket, 2))
+    answer = await platform.confirm(caller, order_no)
+    assert answer.json()["status"] == "issued", answer.text
+
+    shown = await the_tickets(platform, order_no, caller)
+    assert [each["code_format"] for each in shown] == ["TESSERA", "TESSERA"]
+    answers = await asyncio.gather(*(scan(platform, gate, each["code"], f"g{n}") for each in shown for n in range(5)))
+
+    assert Counter(answer.status_code for answer in answers) == {200: 2, 409: 8}
+    assert {each["status"] for each in await the_tickets(platform, order_no, caller)} == {"redeemed"}
+
+
+async def test_a_suppliers_own_code_opens_our_gate(platform: Platform, gate: Caller) -> None:
+    caller, ticket = await platform.a_distributor(), await platform.a_ticket()
+    order_no = await platform.placed(caller, ticket)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    (shown,) = await the_tickets(platform, order_no, caller)
+    assert (await scan(platform, gate, shown["code"])).json()["serial"] == shown["serial"]
+
+
+async def test_a_ticket_that_was_taken_back_with_its_order_does_not_scan_green(
+    platform: Platform, gate: Caller
+) -> None:
+    """All or nothing: our own line is issued at once, the supplier's then fails."""
+    supplier = await platform.a_supplier()
+    caller, own = await platform.a_distributor(), await platform.traders.a_ticket(stock=3)
+    order_no = await platform.placed(caller, own, await platform.a_ticket(supplier), all_or_nothing=True)
+    await supplier.next("confirm", "reject")
+    await platform.confirm(caller, order_no)
+    assert (await platform.settled(order_no))["status"] == "refunded"
+
+    keys = TicketKeys.read(platform.settings.ticket_keys.get_secret_value())
+    (issued_at,) = await platform.rows("SELECT issued_at FROM tickets WHERE order_no = %s", order_no)
+    token = keys.token_of(TicketClaim(TicketRef(order_no, 1, 0), Window(issued_at["issued_at"], None)))
+    answer = await scan(platform, gate, token)
+    assert (answer.status_code, answer.json()["code"]) == (409, "ticket_void")
+    assert [each["code"] for each in await the_tickets(platform, order_no, caller)] == [""]
