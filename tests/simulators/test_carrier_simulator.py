@@ -374,17 +374,23 @@ async def test_a_killed_process_forgets_nothing_and_its_parcels_go_on(tmp_path: 
             await depot.control("PUT", "/faults", {"seed": 5, "params": {"confirm_late_ms": 400}})
             await depot.force("ship", "confirm_late")
             await depot.force("query", "error_before")
-            pending = await depot.ship()
-            assert pending["status"] == "pending"
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        with a_process("simulators.carrier", tmp_path, unused_tcp_port):
-            await up(client, url)
             async with depot.calling_back() as receiver:
-                assert await depot.until(pending["reference"], "delivered") == JOURNEY
-                await receiver.wait_for(1)
-            statuses = [(await depot.call("GET", f"/shipments/{accepted['reference']}")).status_code for _ in range(2)]
-            assert statuses == [500, 200]
-            assert await depot.read(accepted["reference"]) == accepted
-            assert (await depot.control("GET", ""))["faults"]["seed"] == 5
-            assert [each["status"] for each in await depot.book()] == ["CONFIRMED", "CONFIRMED"]
+                pending = await depot.ship()
+                assert pending["status"] == "pending"
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                with a_process("simulators.carrier", tmp_path, unused_tcp_port):
+                    await up(client, url)
+                    assert await depot.until(pending["reference"], "delivered") == JOURNEY
+                    await receiver.wait_for(len(JOURNEY))
+                    assert sorted(event for _, event in told(receiver) if event) == sorted(JOURNEY)
+                    await it_remembers(depot, accepted)
+
+
+async def it_remembers(depot: Depot, accepted: Any) -> None:
+    """Parcels, settings, and faults still to strike."""
+    path = f"/shipments/{accepted['reference']}"
+    assert [(await depot.call("GET", path)).status_code for _ in range(2)] == [500, 200]
+    assert await depot.read(accepted["reference"]) == accepted
+    assert (await depot.control("GET", ""))["faults"]["seed"] == 5
+    assert [each["status"] for each in await depot.book()] == ["CONFIRMED", "CONFIRMED"]
