@@ -262,6 +262,7 @@ def simulator(
 ) -> None:
     """Plays an outside party as a service of its own, with faults on demand."""
     from embedded.stack import SIMULATORS
+    from settings import port_setting
 
     if name not in SIMULATORS:
         _fail(f"no simulator called {name}: there are {', '.join(SIMULATORS)}")
@@ -269,7 +270,7 @@ def simulator(
     directory = settings.data_dir.resolve() / "simulators" / name
     directory.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", SIMULATORS[name], "--host", settings.simulator_host]
-    argv += ["--port", str(settings.simulator_port if port is None else port), "--data", str(directory)]
+    argv += ["--port", str(getattr(settings, port_setting(name)) if port is None else port), "--data", str(directory)]
     os.execv(sys.executable, argv)
 
 

@@ -4,6 +4,7 @@ suppliers are simulated, their own books."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Collection
@@ -101,13 +102,15 @@ async def open_workflows(settings: Settings) -> Collection[str] | None:
 
 
 async def read_books(settings: Settings) -> list[BookEntry] | None:
-    """The books of all simulated suppliers; None where no simulator answers."""
+    """The books of all simulators that answer; None where that of the ticket suppliers does not."""
     async with httpx2.AsyncClient(trust_env=False) as http:
-        control = Control(http, f"http://{settings.simulator_host}:{settings.simulator_port}")
-        try:
-            return [entry for each in await control.suppliers() for entry in await control.entries(each["name"])]
-        except httpx2.HTTPError:
-            return None
+        books: dict[str, list[BookEntry]] = {}
+        for simulator in ("supplier", "topup"):
+            control = Control(http, settings.simulator_url(simulator))
+            with contextlib.suppress(httpx2.HTTPError):
+                names = [each["name"] for each in await control.suppliers()]
+                books[simulator] = [entry for name in names for entry in await control.entries(name)]
+        return [entry for book in books.values() for entry in book] if "supplier" in books else None
 
 
 async def _compare(database: Database, settings: Settings, promise_s: float) -> tuple[int | None, BookComparison]:

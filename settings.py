@@ -37,6 +37,7 @@ class Settings(BaseSettings):
 
     simulator_host: str = "127.0.0.1"
     simulator_port: int = 8090
+    topup_simulator_port: int = 8092
 
     worker_metrics_host: str = Field("127.0.0.1", description="Address of a worker's metrics.")
     worker_metrics_port: int | None = None
@@ -55,3 +56,12 @@ class Settings(BaseSettings):
     review_s: int = Field(86_400, ge=1, description="How long a parked order waits for an operator's review.")
     confirm_wait_s: float = Field(2.0, ge=0, le=30, description="How long confirm waits by default.")
     promise_s: int = Field(3600, ge=1, description="Promise for tickets: by then issued, refunded or with an operator.")
+
+    def simulator_url(self, simulator: str = "supplier") -> str:
+        """Where a simulator of `embedded.stack.SIMULATORS` listens."""
+        return f"http://{self.simulator_host}:{getattr(self, port_setting(simulator))}"
+
+
+def port_setting(simulator: str) -> str:
+    """The setting that has a simulator's port."""
+    return "simulator_port" if simulator == "supplier" else f"{simulator}_simulator_port"

@@ -27,13 +27,12 @@ from embedded.ports import LOCALHOST, PortBook, is_free
 from embedded.postgres import PostgresServer
 from embedded.supervisor import IsAlive, Part, Report, Supervisor, read_state, unfailing
 from embedded.temporal import TemporalServer
-from settings import Settings
+from settings import Settings, port_setting
 
 Seed = Callable[[Settings], Awaitable[None]]
 
-SIMULATORS: Mapping[str, str] = {"supplier": "simulators.supplier"}
-"""Outside parties by name and the module that plays them; the first listens at `simulator_port`, the others above
-it."""
+SIMULATORS: Mapping[str, str] = {"supplier": "simulators.supplier", "topup": "simulators.topup"}
+"""Outside parties by name and the module that plays them; `settings.port_setting` says where each listens."""
 USUAL_WORKER_METRICS_PORT = 9464
 HTTP_PATIENCE_S = 0.2
 ROOT = str(Path(migrations.__file__).parent.parent)
@@ -224,13 +223,13 @@ class Stack:
         )
 
     async def _start_simulators(self) -> None:
-        for offset, name in enumerate(self.options.simulators):
-            port = self._ports.claim(f"simulator-{name}", self._given.simulator_port + offset)
+        for name in self.options.simulators:
+            setting = port_setting(name)
+            port = self._ports.claim(f"simulator-{name}", getattr(self._given, setting))
             directory = self.data_dir / "simulators" / name
             directory.mkdir(parents=True, exist_ok=True)
             argv = [*_python(SIMULATORS[name]), "--host", LOCALHOST, "--port", str(port), "--data", str(directory)]
-            if offset == 0:
-                self._provide(simulator_port=str(port))
+            self._provide(**{setting: str(port)})
             await self._start(self._own_part(f"simulator-{name}", argv, ready=partial(_listening, port)))
             self._show(f"{name.capitalize()} simulator", f"http://{LOCALHOST}:{port}")
             self._report(f"simulator-{name}: ready at http://{LOCALHOST}:{port}")
@@ -272,7 +271,7 @@ class Stack:
     def _provide(self, **values: str) -> None:
         """Fills settings that nobody has given; children get them as TESSERA_* variables."""
         given = self._given.model_fields_set
-        addresses = {"api_port", "api_url", "simulator_port", "temporal_ui_url"}
+        addresses = {"api_port", "api_url", "temporal_ui_url", *map(port_setting, SIMULATORS)}
         chosen = {name: value for name, value in values.items() if name not in given or name in addresses}
         self._environment |= {f"TESSERA_{name.upper()}": value for name, value in chosen.items()}
         self._supervisor.publish({"environment": self._environment})

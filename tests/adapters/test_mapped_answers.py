@@ -6,6 +6,7 @@ import hmac
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -159,12 +160,16 @@ async def test_two_meanings_that_fit_at_once_are_no_evidence() -> None:
     assert isinstance(await issued(done(2), issue=issue), Unknown)
 
 
+def _always(reply: httpx2.Response, request: httpx2.Request) -> httpx2.Response:
+    return reply
+
+
 async def test_being_turned_away_is_not_sent_whether_by_http_or_by_the_gateways_own_code() -> None:
     for reply, wait_s in (
         (httpx2.Response(429, headers={"Retry-After": "9"}), 9.0),
         (httpx2.Response(200, json={"code": "TOO_FAST", "data": {"wait": 4}}), 4.0),
     ):
-        supplier = a_supplier(lambda _, reply=reply: reply)
+        supplier = a_supplier(partial(_always, reply))
         with pytest.raises(NotSent) as refused:
             await supplier.issue(REQUEST, reserved=False, timeout_s=1)
         assert refused.value.retry_after_s == wait_s
@@ -350,9 +355,9 @@ def test_the_secret_is_a_key_alone_where_no_suffix_is_given() -> None:
 
 def broken(path: str, value: Any) -> dict[str, Any]:
     """A mapping with `value` at a dotted path."""
-    document = json.loads(json.dumps(a_mapping()))
+    document: dict[str, Any] = json.loads(json.dumps(a_mapping()))
     *parents, last = path.split(".")
-    inner = document
+    inner: Any = document
     for name in parents:
         inner = inner[int(name)] if isinstance(inner, list) else inner[name]
     inner[int(last) if isinstance(inner, list) else last] = value
@@ -410,6 +415,12 @@ def test_forms_and_signed_parameters_are_flat_and_leave_the_signatures_place_fre
     taken = a_mapping()["issue"] | {"parameters": {"no": "{reference}", "sign": "x"}}
     with pytest.raises(ValidationError, match="where the signature goes"):
         SupplierMapping.model_validate(a_mapping(issue=taken, signature={"kind": "hmac-sha256"}))
+
+
+def test_a_query_that_can_never_confirm_leaves_every_time_out_open() -> None:
+    query = a_mapping()["query"] | {"answers": [{"means": "not_found", "http": [404], "echoes": False}]}
+    with pytest.raises(ValidationError, match="nothing means confirmed"):
+        SupplierMapping.model_validate(a_mapping(query=query))
 
 
 def test_an_account_in_a_get_would_be_in_every_log() -> None:
