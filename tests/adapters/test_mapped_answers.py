@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,6 +26,7 @@ from adapters.suppliers.mapped_signing import canonical, digest
 from adapters.suppliers.registry import PROTOCOLS
 from domain.issuance import Canceled, Confirmed, Held, IssuedTicket, NotFound, Pending, Rejected, Unknown
 
+ROOT = Path(__file__).parents[2]
 REFERENCE = "0b7c1f6e-8d0a-5b51-9f52-5d0d8bb7a001"
 PHONE = "13800138000"
 REQUEST = BookingRequest(
@@ -535,6 +538,16 @@ def test_a_refusals_code_never_carries_a_number_of_somebody(text: str) -> None:
 )
 def test_pointers_are_those_of_rfc_6901(pointer: str, expected: str | None) -> None:
     assert text_at({"a/b": 1, "m~n": 2, "list": ["x", "y"]}, pointer) == expected
+
+
+def test_the_mappings_that_are_shown_to_people_work() -> None:
+    page = (ROOT / "docs/adding-a-supplier.md").read_text()
+    shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    seeds = [json.loads(path.read_text()) for path in (ROOT / "seeds/suppliers").glob("*.json")]
+    assert shown
+    assert seeds
+    for mapping in (*shown, *seeds):
+        SupplierMapping.model_validate(mapping)
 
 
 def test_mapped_is_registered_by_name() -> None:
