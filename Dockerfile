@@ -5,7 +5,8 @@ COPY ops/requirements.txt /tmp/requirements.txt
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install --require-hashes --only-binary :all: -r /tmp/requirements.txt
 
 FROM python:3.13-slim
-RUN useradd --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin tessera
+# /data is where a volume of the simulators is mounted: it takes its owner from here.
+RUN useradd --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin tessera && install -d -o tessera /data
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/app
 COPY --from=libraries /opt/venv /opt/venv
 WORKDIR /app

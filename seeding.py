@@ -6,17 +6,13 @@ What exists is left as people have changed it, but for the addresses of the simu
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import structlog
 from temporalio.client import (
     Client,
@@ -40,17 +36,9 @@ from domain.catalog import ProductEvent, ProductStatus
 from domain.imports import parse_product
 from domain.supplier_catalog import TICKETS, derived_id
 from seed_keys import ensure_keys
+from seed_suppliers import TICKET_SUPPLIERS, ensure_suppliers
 from settings import Settings
-from storage import (
-    accounts,
-    catalog_reading,
-    catalog_writing,
-    coupons,
-    promotion_writing,
-    stock,
-    supplier_contracts,
-    warehouses,
-)
+from storage import accounts, catalog_reading, catalog_writing, coupons, promotion_writing, stock, warehouses
 from storage.accounts import DistributorRow, OperatorRow
 from storage.catalog_imports import create_imported
 from storage.catalog_reading import ProductQuery, Visibility
@@ -61,11 +49,9 @@ from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_w
 
 ACTOR = "service/seed"
 DOCUMENTS = Path(__file__).with_name("seeds")
-MAPPINGS = DOCUMENTS / "suppliers"
 CURRENCY, TIME_ZONE = "CNY", "Asia/Shanghai"
 SYNC_TIMEOUT = timedelta(seconds=120)
 SYNC_EVERY = timedelta(hours=1)
-CALLBACK_PATH = "/v1/callbacks/suppliers/{supplier_id}"
 
 DISTRIBUTORS: Mapping[str, tuple[str, int]] = {
     "house": ("Tessera Direct", 500_000_000),
@@ -73,56 +59,6 @@ DISTRIBUTORS: Mapping[str, tuple[str, int]] = {
     "harbour": ("Harbour Tickets", 20_000_000),
 }
 """Name and credit limit in fen."""
-
-CONTRACTS: Mapping[str, dict[str, Any]] = {
-    "northgate": {
-        "name": "Northgate Museums",
-        "unique_references": True,
-        # Slow and late, but true to its word: long time-outs, and money back if it never answers.
-        "lock_timeout_s": 5.0,
-        "issue_timeout_s": 15.0,
-        "first_interval_s": 2.0,
-        "deadline_policy": "cancel_and_refund",
-    },
-    "cineplex": {
-        "name": "Cineplex Nine",
-        # It does not deduplicate: the same reference may book twice, so nothing is ever sent again.
-        "unique_references": False,
-        "first_interval_s": 1.0,
-        "growth": 1.5,
-        "ceiling_s": 60.0,
-    },
-    "grandstand": {
-        "name": "Grandstand Arena",
-        "unique_references": True,
-        # It forgets and contradicts itself: asked often, and a person decides soon.
-        "consistency_window_s": 5.0,
-        "first_interval_s": 0.5,
-        "growth": 1.5,
-        "ceiling_s": 30.0,
-        "deadline_s": 600.0,
-        "deadline_policy": "escalate",
-    },
-}
-
-OPERATORS: Mapping[str, dict[str, Any]] = {
-    "mobilink": {
-        "name": "Mobilink",
-        "protocol": "mapped",
-        "unique_references": True,
-        # Mostly at once, at times after minutes; what was topped up can't be taken back, so a person decides.
-        "issue_timeout_s": 15.0,
-        "first_interval_s": 2.0,
-        "deadline_policy": "escalate",
-    },
-}
-"""Suppliers of the top-up simulator; each one's mapping is a file of `MAPPINGS`. They have no catalogue to read."""
-
-DATA_PACKS: Mapping[str, int] = {"CM-1GB-7D": 900, "CM-3GB-30D": 2_400, "CM-10GB-30D": 4_900}
-"""What mobilink sells: the supplier_product_id of an offer is the operator's product code; its cost in fen. Nothing is
-held there (lock_at_supplier is False), and the phone is the line's `account`."""
-PACK_OPTION, PACK_UNIT = "DEFAULT", "pack"
-"""The option and the unit of every data pack's offer: the gateway knows neither."""
 
 OWN_QUOTA: Mapping[tuple[str, str, str], int] = {
     ("NG-BRONZE", "DEFAULT", "adult"): 5_000,
@@ -172,14 +108,12 @@ async def run(settings: Settings) -> SeedReport:
         keys_file = await ensure_keys(database, settings, operators, distributors)
         await _risk_rules(database)
         await _campaign(database)
-        await _suppliers(database, settings)
-        await _callbacks(database, settings)
+        suppliers = await ensure_suppliers(database, settings, actor=ACTOR)
         synced = await _catalogues(settings)
         drafts = await _documents(database)
         await _warehouses(database)
         quota = await _own_quota(database)
         on_shelf = await _put_tickets_on_shelf(database)
-    suppliers = (*CONTRACTS, *OPERATORS)
     report = SeedReport(keys_file, operators, distributors, suppliers, synced, on_shelf, drafts, quota)
     log.info("seed.finished", tickets=len(on_shelf), drafts=len(drafts), suppliers=len(suppliers))
     return report
@@ -227,10 +161,6 @@ async def _risk_rules(database: Database) -> None:
             )
 
 
-def _simulator(settings: Settings, supplier_id: str) -> str:
-    return settings.simulator_url("topup" if supplier_id in OPERATORS else "supplier")
-
-
 async def _campaign(database: Database) -> None:
     """A promotion that needs a coupon: nobody's price changes by itself."""
     campaign = PromotionInput(
@@ -247,46 +177,16 @@ async def _campaign(database: Database) -> None:
         await coupons.issue(cx, CAMPAIGN, [coupon], most_uses=1, valid_to=None, actor=ACTOR, now=_now())
 
 
-async def _suppliers(database: Database, settings: Settings) -> None:
-    """The simulators' suppliers. Of those that exist only the address follows the simulator."""
-    mappings = {each: json.loads(await _read(MAPPINGS / f"{each}.json")) for each in OPERATORS}
-    operators = {each: {**terms, "protocol_settings": mappings[each]} for each, terms in OPERATORS.items()}
-    async with database.transaction() as cx:
-        known = {row.id for row in await supplier_contracts.list_suppliers(cx)}
-        for supplier_id, terms in {**CONTRACTS, **operators}.items():
-            path = supplier_id if supplier_id in OPERATORS else f"{supplier_id}/octo"
-            address = {"base_url": f"{_simulator(settings, supplier_id)}/{path}", "api_token": f"{supplier_id}-token"}
-            secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
-            contract = address if supplier_id in known else {**terms, **address, "callback_secret": secret}
-            await supplier_contracts.put_supplier(cx, supplier_id, contract, actor=ACTOR, now=_now())
-
-
-async def _callbacks(database: Database, settings: Settings) -> None:
-    """Tell the simulators where to call back; without it answers come by asking, only later."""
-    async with database.reading() as cx:
-        rows = {row.id: row for row in await supplier_contracts.list_suppliers(cx)}
-    async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
-        for supplier_id in (*CONTRACTS, *OPERATORS):
-            url = settings.api_url + CALLBACK_PATH.format(supplier_id=supplier_id)
-            body = {"url": url, "secret": rows[supplier_id].callback_secret}
-            control = f"{_simulator(settings, supplier_id)}/control/{supplier_id}/callbacks"
-            try:
-                answer = await client.put(control, json=body)
-                answer.raise_for_status()
-            except httpx2.HTTPError as error:
-                log.warning("seed.callbacks_not_set", supplier_id=supplier_id, reason=str(error))
-
-
 async def _catalogues(settings: Settings) -> dict[str, Any]:
     """Each supplier's catalogue by its workflow, as in life; what did not finish in time goes on by itself."""
     if settings.temporal_address is None:
-        return dict.fromkeys(CONTRACTS, "no Temporal")
+        return dict.fromkeys(TICKET_SUPPLIERS, "no Temporal")
     client = await Client.connect(
         settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
     )
     reports: dict[str, Any] = {}
     # One after another: suppliers that sell the same product find each other's.
-    for supplier_id in CONTRACTS:
+    for supplier_id in TICKET_SUPPLIERS:
         handle = await client.start_workflow(
             CatalogSyncWorkflow.run,
             CatalogSync(supplier_id),
@@ -327,15 +227,11 @@ async def _documents(database: Database) -> tuple[str, ...]:
     """Our own documents as a merchant would send them: drafts, under ids that follow from their file's name."""
     drafts = []
     for path in sorted(DOCUMENTS.glob("*.json")):
-        product = parse_product(await _read(path))
+        product = parse_product(await asyncio.to_thread(path.read_bytes))
         async with database.transaction() as cx:
             product_id = derived_id("prd", "seed", path.stem)
             drafts.append(await create_imported(cx, product, product_id=product_id, actor=ACTOR, now=_now()))
     return tuple(drafts)
-
-
-async def _read(path: Path) -> bytes:
-    return await asyncio.to_thread(path.read_bytes)
 
 
 async def _warehouses(database: Database) -> None:

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
 
     simulator_host: str = "127.0.0.1"
     simulator_port: int = 8090
+    carrier_simulator_port: int = 8091
     topup_simulator_port: int = 8092
 
     worker_metrics_host: str = Field("127.0.0.1", description="Address of a worker's metrics.")

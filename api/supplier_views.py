@@ -24,11 +24,11 @@ class SupplierCreate(Input):
 
     id: Id = Field(examples=["northgate"])
     name: Name = Field(examples=["Northgate Museums"])
-    protocol: Literal["octo", "mapped"] = "octo"
+    protocol: Literal["octo", "mapped", "parcel"] = "octo"
     protocol_settings: dict[str, Any] = Field(
         {},
         description="What the protocol leaves to be set: for `mapped` how the supplier is spoken to and what its "
-        "answers mean (docs/adding-a-supplier.md), for `octo` nothing. No secrets: the secret is `api_token`.",
+        "answers mean (docs/adding-a-supplier.md), for the others nothing. No secrets: the secret is `api_token`.",
     )
     base_url: str = Field(pattern=r"^https?://[^\s]+$", max_length=2000, examples=["https://supplier.example/octo"])
     api_token: Secret

@@ -31,7 +31,11 @@ from settings import Settings, port_setting
 
 Seed = Callable[[Settings], Awaitable[None]]
 
-SIMULATORS: Mapping[str, str] = {"supplier": "simulators.supplier", "topup": "simulators.topup"}
+SIMULATORS: Mapping[str, str] = {
+    "supplier": "simulators.supplier",
+    "carrier": "simulators.carrier",
+    "topup": "simulators.topup",
+}
 """Outside parties by name and the module that plays them; `settings.port_setting` says where each listens."""
 USUAL_WORKER_METRICS_PORT = 9464
 HTTP_PATIENCE_S = 0.2

@@ -15,14 +15,12 @@ import httpx2
 
 from adapters.carriers.parcel_bodies import judge_shipment, read_error, read_events, shown
 from adapters.suppliers import BookingRequest, Goods, ShipTo, SupplierProduct, SupplierSession, Tracked
+from adapters.suppliers.answers import as_answer, as_cancel_answer
 from adapters.suppliers.exchange import Reply, exchange
 from domain.issuance import (
     Answer,
     CancelAnswer,
-    Canceled,
-    Confirmed,
     NotFound,
-    Pending,
     QueryAnswer,
     Rejected,
     Unknown,
@@ -58,10 +56,7 @@ class ParcelCarrier:
         error = read_error(reply.body, request.reference) if reply.status == 400 else None
         if error is not None and error.error == "invalid_request":
             return Rejected(error.error, retry_elsewhere=True, detail=shown(error.message))
-        judged = _judge(reply, request.reference, len(request.unit_references))
-        if isinstance(judged, Confirmed | Rejected | Pending | Unknown):
-            return judged
-        return Unknown(f"issue answered {type(judged).__name__}")
+        return as_answer(_judge(reply, request.reference, len(request.unit_references)), "issue")
 
     async def query(self, reference: str, *, timeout_s: float, unit_references: Sequence[str] = ()) -> QueryAnswer:
         """GET /shipments/{reference}. `unit_references`: the parcel must have as many pieces."""
@@ -80,14 +75,7 @@ class ParcelCarrier:
         error = read_error(reply.body, reference) if reply.status == 409 else None
         if error is not None and error.error == "already_picked_up":
             return Rejected(error.error, detail=shown(error.message))
-        judged = _judge(reply, reference, None)
-        match judged:
-            case Canceled() | Rejected():  # rejected before: nothing is under way, so nothing is left to call back
-                return Canceled()
-            case Unknown():
-                return judged
-            case _:
-                return Unknown(f"cancel answered {type(judged).__name__}")
+        return as_cancel_answer(_judge(reply, reference, None))
 
     async def extend(self, reference: str, *, minutes: int, timeout_s: float) -> Answer:
         """There is never a hold to prolong."""

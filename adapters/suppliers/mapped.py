@@ -23,6 +23,7 @@ from adapters.suppliers import (
     SupplierUnreadable,
     Told,
 )
+from adapters.suppliers.answers import as_answer
 from adapters.suppliers.exchange import exchange
 from adapters.suppliers.mapped_answers import TurnedAway, judge, read_json, text_at
 from adapters.suppliers.mapped_mapping import Operation, SupplierMapping
@@ -34,7 +35,6 @@ from domain.issuance import (
     Confirmed,
     Held,
     NotFound,
-    Pending,
     QueryAnswer,
     Rejected,
     Unknown,
@@ -71,11 +71,11 @@ class MappedSupplier:
         if self._mapping.reserve is None:
             return Rejected("RESERVE_UNSUPPORTED", retry_elsewhere=True)
         answer = await self._book(self._mapping.reserve, request, timeout_s)
-        return Confirmed(answer.supplier_reference) if isinstance(answer, Held) else _as_answer(answer, "reserve")
+        return Confirmed(answer.supplier_reference) if isinstance(answer, Held) else as_answer(answer, "reserve")
 
     async def issue(self, request: BookingRequest, *, reserved: bool, timeout_s: float) -> Answer:
         """One request, whether or not there is a hold: it goes by the same reference."""
-        return _as_answer(await self._book(self._mapping.issue, request, timeout_s), "issue")
+        return as_answer(await self._book(self._mapping.issue, request, timeout_s), "issue")
 
     async def query(self, reference: str, *, timeout_s: float, unit_references: Sequence[str] = ()) -> QueryAnswer:
         """What the supplier has under our reference."""
@@ -167,10 +167,3 @@ def read_callback(contract: Mapping[str, Any], body: Mapping[str, Any], referenc
 
 def _mapping(contract: Mapping[str, Any]) -> SupplierMapping:
     return SupplierMapping.model_validate(contract["protocol_settings"])
-
-
-def _as_answer(judged: QueryAnswer, operation: str) -> Answer:
-    """Of what an answer can mean, what answers a change; the rest contradicts it."""
-    if isinstance(judged, Confirmed | Rejected | Pending | Unknown):
-        return judged
-    return Unknown(f"{operation} answered {type(judged).__name__}")

@@ -30,7 +30,7 @@ ASK_AGAIN_MAX_S = 86_400.0
 TEXT_MAX = 2_000
 
 _CODE = re.compile(r"[A-Za-z0-9_.\-]{1,40}")
-_SOMEBODY = re.compile(r"\d{6,}")
+_SOMEBODY = re.compile(r"\d{7,}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,6 +256,8 @@ class SupplierMapping(_Part):
             operation: Operation | None = getattr(self, name)
             if operation is not None:
                 self._check(name, operation)
+        if not any(each.means == "confirmed" for each in self.query.answers):
+            raise ValueError("query.answers: nothing means confirmed, so no time-out could ever be cleared up")
         return self
 
     def _check(self, name: str, operation: Operation) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import httpx2
 
 from adapters.suppliers import BookingRequest, NotSent, SupplierProduct, SupplierSession, SupplierUnreadable
+from adapters.suppliers.answers import as_answer, as_cancel_answer
 from adapters.suppliers.exchange import Reply, exchange
 from adapters.suppliers.octo_bodies import (
     judge_booking,
@@ -36,7 +37,6 @@ from domain.issuance import (
     Confirmed,
     Held,
     NotFound,
-    Pending,
     QueryAnswer,
     Rejected,
     Unknown,
@@ -83,7 +83,7 @@ class OctoSupplier:
         judged = _judge(reply, request.reference, request.unit_references)
         if isinstance(judged, Held):
             return Confirmed(judged.supplier_reference, expires_at=judged.expires_at)
-        return _as_answer(judged, "reserve")
+        return as_answer(judged, "reserve")
 
     async def issue(self, request: BookingRequest, *, reserved: bool, timeout_s: float) -> Answer:
         """POST /bookings/{uuid}/confirm, after a reservation where there is none. Both share the time-out."""
@@ -119,14 +119,7 @@ class OctoSupplier:
         error = read_error(reply.body) if reply.status == 400 else None
         if error is not None and error.error == "UNPROCESSABLE_ENTITY":
             return Rejected(error.error, detail=error.errorMessage[:200])
-        judged = _judge(reply, reference, ())
-        match judged:
-            case Canceled() | Rejected():  # rejected before: nothing is issued, so nothing is left to cancel
-                return Canceled()
-            case Unknown():
-                return judged
-            case _:
-                return Unknown(f"cancel answered {type(judged).__name__}")
+        return as_cancel_answer(_judge(reply, reference, ()))
 
     async def extend(self, reference: str, *, minutes: int, timeout_s: float) -> Answer:
         """POST /bookings/{uuid}/extend. Nothing is issued here, so the supplier's refusals are definite."""
@@ -141,7 +134,7 @@ class OctoSupplier:
         judged = _judge(reply, reference, ())
         if isinstance(judged, Held):
             return Confirmed(judged.supplier_reference, expires_at=judged.expires_at)
-        return Rejected("EXPIRED") if isinstance(judged, Canceled) else _as_answer(judged, "extend")
+        return Rejected("EXPIRED") if isinstance(judged, Canceled) else as_answer(judged, "extend")
 
     async def read_products(self, *, timeout_s: float) -> list[SupplierProduct]:
         """GET /products."""
@@ -167,7 +160,7 @@ class OctoSupplier:
         judged = _judge(reply, request.reference, request.unit_references)
         if isinstance(judged, Held):
             return Unknown("confirm answered ON_HOLD")
-        return _as_answer(judged, "confirm")
+        return as_answer(judged, "confirm")
 
     async def _read(self, method: str, path: str, asked: dict[str, Any] | None, timeout_s: float) -> bytes:
         reply = await self._call(method, path, asked, timeout_s, CATALOGUE_MAX_BYTES)
@@ -207,13 +200,6 @@ def _judge(reply: Reply, reference: str, unit_references: Sequence[str]) -> Quer
     if booking.uuid.lower() != reference.lower():
         return Unknown("the answer is about another booking")
     return judge_booking(booking, unit_references)
-
-
-def _as_answer(judged: QueryAnswer, operation: str) -> Answer:
-    """Of what a booking can say, what answers a change; the rest (cancelled, still on hold) contradicts it."""
-    if isinstance(judged, Confirmed | Rejected | Pending | Unknown):
-        return judged
-    return Unknown(f"{operation} answered {type(judged).__name__}")
 
 
 def _refused_reserve(reply: Reply) -> Rejected | None:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from simulators.carrier.book import Book
 from simulators.carrier.carriers import open_houses
 from simulators.carrier.control import CarrierControl
+from simulators.carrier.courier import Courier
 from simulators.carrier.depot import Depot
 from simulators.carrier.parcels import Parcels
 from simulators.common.app import simulator_app
@@ -22,7 +23,8 @@ def create_app(data_dir: Path) -> ASGIApp:
     carriers = open_houses(book)
     depot = Depot(carriers, book)
     callbacks = Callbacks()
-    parcels = Parcels(carriers, depot, callbacks)
-    control = CarrierControl(carriers, depot, parcels)
+    courier = Courier(carriers, depot, callbacks)
+    parcels = Parcels(carriers, depot, courier)
+    control = CarrierControl(carriers, depot, courier)
     route = Route("/{carrier}/v1/{path:path}", parcels.answer, methods=["GET", "POST"])
-    return simulator_app(book, callbacks, control, route, parcels.schedule)
+    return simulator_app(book, callbacks, control, route, courier.schedule)

@@ -10,8 +10,8 @@ from starlette.routing import Route
 from simulators.carrier import views
 from simulators.carrier.book import Event, Shipment
 from simulators.carrier.carriers import HOUSES, Carriers, CarrierSettings, opened
+from simulators.carrier.courier import Courier
 from simulators.carrier.depot import Depot
-from simulators.carrier.parcels import Parcels
 from simulators.common.control import Control, Json, Unfit, entry_view, read
 
 
@@ -37,10 +37,10 @@ class EventBody(BaseModel):
 
 
 class CarrierControl(Control[CarrierSettings]):
-    def __init__(self, carriers: Carriers, depot: Depot, parcels: Parcels) -> None:
+    def __init__(self, carriers: Carriers, depot: Depot, courier: Courier) -> None:
         super().__init__(carriers, depot.book)
         self._depot = depot
-        self._parcels = parcels
+        self._courier = courier
 
     def routes(self) -> list[Route]:
         happens = Route("/control/{party}/shipments/{reference}/events", self.post_event, methods=["POST"])
@@ -53,8 +53,8 @@ class CarrierControl(Control[CarrierSettings]):
         outcome = self._depot.tell(carrier, reference, body.event, body.detail)
         if outcome is None:
             raise Unfit("no parcel is under way under this reference", 404)
-        await self._parcels.follow(carrier, outcome)
-        return JSONResponse(views.events_view(outcome.shipment))
+        await self._courier.follow(carrier, outcome)
+        return JSONResponse(views.events_view(outcome.entry))
 
     async def changed_party(self, request: Request, name: str, known: CarrierSettings | None) -> CarrierSettings:
         body = await read(request, CarrierBody)

@@ -15,6 +15,7 @@ from simulators.carrier.carriers import Carriers, CarrierSettings
 from simulators.carrier.faults import Kind
 from simulators.common.book import Clerk, shown
 from simulators.common.faults import Strike
+from simulators.common.results import Notice, Outcome
 
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$", to_lower=True)]
 
@@ -77,27 +78,11 @@ class CancelBody(BaseModel):
     reason: str | None = Field(None, max_length=2_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A callback that the carrier owes, about an event or the shipment as a whole.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventNotice(Notice[Shipment]):
+    """A callback about an event of a parcel's way."""
 
-    `status` says otherwise than the book where the carrier contradicts itself.
-    """
-
-    shipment_id: str
-    happened: Happened | None = None
-    delay_ms: int = 0
-    status: str | None = None
-    before_reply: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was done, the status to answer with where it is not the book's, and the callbacks that follow."""
-
-    shipment: Shipment
-    shown_status: str | None = None
-    notices: tuple[Notice, ...] = ()
+    happened: Happened
 
 
 class Depot(Clerk[Shipment]):
@@ -107,7 +92,7 @@ class Depot(Clerk[Shipment]):
         super().__init__(book, clock)
         self._carriers = carriers
 
-    def ship(self, carrier: CarrierSettings, body: ShipBody, strike: Strike[Kind]) -> Outcome:
+    def ship(self, carrier: CarrierSettings, body: ShipBody, strike: Strike[Kind]) -> Outcome[Shipment]:
         """A parcel. The reference is the idempotency key, for carriers that heed it."""
         now = self.clock()
         if carrier.deduplicates:
@@ -124,7 +109,7 @@ class Depot(Clerk[Shipment]):
         self.write(shipment)
         return outcome
 
-    def cancel(self, carrier: CarrierSettings, reference: str, body: CancelBody) -> Outcome:
+    def cancel(self, carrier: CarrierSettings, reference: str, body: CancelBody) -> Outcome[Shipment]:
         """Call a parcel back, until it was picked up. A repeat is harmless."""
         now = self.clock()
         shipment = shown(self.settled(carrier.name, reference, now))
@@ -153,7 +138,7 @@ class Depot(Clerk[Shipment]):
             raise _unknown(reference)
         return shipment
 
-    def tell(self, carrier: CarrierSettings, reference: str, event: Event, detail: str) -> Outcome | None:
+    def tell(self, carrier: CarrierSettings, reference: str, event: Event, detail: str) -> Outcome[Shipment] | None:
         """Let an event happen now, because a test says so. None where no parcel is under way."""
         shipment = shown(self.settled(carrier.name, reference, self.clock()))
         if shipment is None or shipment.status != "CONFIRMED":
@@ -166,13 +151,13 @@ class Depot(Clerk[Shipment]):
         self.write(shipment)
         return Outcome(shipment, notices=_told(carrier, shipment, happened, strike))
 
-    def carry_out(self, carrier: CarrierSettings, shipment_id: str, due_at: float) -> Outcome | None:
+    def carry_out(self, carrier: CarrierSettings, shipment_id: str, due_at: float) -> Outcome[Shipment] | None:
         """Do what is due by itself. None where nothing is: it was done before, or cancelled."""
         shipment, now = self.book.with_id(shipment_id), max(self.clock(), due_at)
         if shipment is None:
             return None
         shipment.settle(now)
-        notices: list[Notice] = []
+        notices: list[Notice[Shipment]] = []
         due = shipment.take_due(now)
         for plan in due:
             strike = self._carriers.strike(carrier, "move", shipment.reference)
@@ -190,7 +175,9 @@ class Depot(Clerk[Shipment]):
     def reset(self, carrier: CarrierSettings) -> None:
         self.book.erase(carrier.name)
 
-    def _decide(self, carrier: CarrierSettings, shipment: Shipment, strike: Strike[Kind], now: float) -> Outcome:
+    def _decide(
+        self, carrier: CarrierSettings, shipment: Shipment, strike: Strike[Kind], now: float
+    ) -> Outcome[Shipment]:
         """What becomes of a parcel that is handed in: its status, what is said of it, and to whom."""
         params = carrier.faults.params
         shipment.rejection = _rejection(carrier, shipment)
@@ -212,18 +199,18 @@ class Depot(Clerk[Shipment]):
         _plan_move(carrier, shipment, now)
         return self._accepted(carrier, shipment, strike)
 
-    def _accepted(self, carrier: CarrierSettings, shipment: Shipment, strike: Strike[Kind]) -> Outcome:
+    def _accepted(self, carrier: CarrierSettings, shipment: Shipment, strike: Strike[Kind]) -> Outcome[Shipment]:
         params, happened = carrier.faults.params, shipment.events[0]
         if params.contradict_way == "rejected_then_confirmed" and strike.takes("contradict"):
-            later = (Notice(shipment.id, happened, params.contradict_ms),) if carrier.callback is not None else ()
-            return Outcome(shipment, "REJECTED", later)
+            later = EventNotice(entry=shipment, delay_ms=params.contradict_ms, happened=happened)
+            return Outcome(shipment, "REJECTED", (later,) if carrier.callback is not None else ())
         if carrier.callback is None:
             return Outcome(shipment)
         if strike.takes("callback_early"):
-            return Outcome(shipment, notices=(Notice(shipment.id, happened, before_reply=True),))
+            return Outcome(shipment, notices=(EventNotice(entry=shipment, before_reply=True, happened=happened),))
         notices = _told(carrier, shipment, happened, self._carriers.strike(carrier, "move", shipment.reference))
         if strike.takes("contradict"):
-            notices += (Notice(shipment.id, delay_ms=params.contradict_ms, status="REJECTED"),)
+            notices += (Notice(shipment, params.contradict_ms, "REJECTED"),)
         return Outcome(shipment, notices=notices)
 
 
@@ -270,10 +257,12 @@ def _plan_move(carrier: CarrierSettings, shipment: Shipment, at: float) -> None:
 
 def _told(
     carrier: CarrierSettings, shipment: Shipment, happened: Happened | None, strike: Strike[Kind]
-) -> tuple[Notice, ...]:
-    """The callbacks of one event."""
+) -> tuple[Notice[Shipment], ...]:
+    """The callbacks of one event, or of a decision that is none."""
     if carrier.callback is None:
         return ()
     delay_ms = carrier.faults.params.callback_late_ms if strike.takes("callback_late") else 0
-    notice = Notice(shipment.id, happened, delay_ms)
+    notice: Notice[Shipment] = Notice(shipment, delay_ms)
+    if happened is not None:
+        notice = EventNotice(entry=shipment, delay_ms=delay_ms, happened=happened)
     return (notice, notice) if strike.takes("callback_twice") else (notice,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,11 +13,12 @@ from starlette.responses import Response
 from simulators.carrier import views
 from simulators.carrier.book import Shipment
 from simulators.carrier.carriers import Carriers, CarrierSettings
-from simulators.carrier.depot import CancelBody, Depot, Notice, Outcome, Refusal, ShipBody
+from simulators.carrier.courier import Courier
+from simulators.carrier.depot import CancelBody, Depot, Refusal, ShipBody
 from simulators.carrier.faults import Kind, Operation
 from simulators.common.answering import as_json, bounded_body, with_faults
-from simulators.common.callbacks import Callbacks
 from simulators.common.faults import Strike
+from simulators.common.results import Outcome
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -60,12 +60,12 @@ def _route(method: str, path: str) -> tuple[Operation, str] | None:
 
 
 class Parcels:
-    """The endpoints of every carrier, and the callbacks of what happens on the way."""
+    """The endpoints of every carrier."""
 
-    def __init__(self, carriers: Carriers, depot: Depot, callbacks: Callbacks) -> None:
+    def __init__(self, carriers: Carriers, depot: Depot, courier: Courier) -> None:
         self._carriers = carriers
         self._depot = depot
-        self._callbacks = callbacks
+        self._courier = courier
 
     async def answer(self, request: Request) -> Response:
         carrier = self._carriers.find(request.path_params["carrier"])
@@ -82,21 +82,6 @@ class Parcels:
         call = Call(carrier, operation, reference, body, self._carriers.strike(carrier, operation, reference))
         return await with_faults(request, call.strike, carrier.faults.params, lambda: self._work(call), _error)
 
-    def schedule(self, shipment: Shipment) -> None:
-        """See to what is planned next for a shipment when it is due."""
-        if shipment.due_at is not None:
-            self._callbacks.run(self._when_due(shipment.supplier, shipment.id, shipment.due_at))
-
-    async def follow(self, carrier: CarrierSettings, outcome: Outcome) -> None:
-        """What a change brings with it: callbacks, and what is planned."""
-        self.schedule(outcome.shipment)
-        for notice in outcome.notices:
-            if notice.before_reply and carrier.callback is not None:
-                body = views.callback_view(outcome.shipment, notice.happened, notice.status)
-                await self._callbacks.send_once(carrier.callback, body)
-            else:
-                self._callbacks.run(self._notify(carrier.name, notice))
-
     async def _work(self, call: Call) -> Response:
         try:
             match call.operation:
@@ -112,24 +97,9 @@ class Parcels:
         except Refusal as refusal:
             return _error(refusal.status, refusal.code, str(refusal), refusal.reference)
 
-    async def _changed(self, call: Call, outcome: Outcome) -> Response:
-        await self.follow(call.carrier, outcome)
-        return as_json(views.shipment_view(outcome.shipment, outcome.shown_status))
-
-    async def _when_due(self, carrier_name: str, shipment_id: str, due_at: float) -> None:
-        await asyncio.sleep(max(0.0, due_at - self._depot.clock()))
-        carrier = self._carriers.find(carrier_name)
-        outcome = None if carrier is None else self._depot.carry_out(carrier, shipment_id, due_at)
-        if carrier is not None and outcome is not None:
-            await self.follow(carrier, outcome)
-
-    async def _notify(self, carrier_name: str, notice: Notice) -> None:
-        await asyncio.sleep(notice.delay_ms / 1_000)
-        # Read again: a reset or a cancel may have come between.
-        shipment, carrier = self._depot.current(notice.shipment_id), self._carriers.find(carrier_name)
-        if shipment is not None and carrier is not None and carrier.callback is not None:
-            body = views.callback_view(shipment, notice.happened, notice.status)
-            self._callbacks.send_later(carrier.callback, body)
+    async def _changed(self, call: Call, outcome: Outcome[Shipment]) -> Response:
+        await self._courier.follow(call.carrier, outcome)
+        return as_json(views.shipment_view(outcome.entry, outcome.shown_status))
 
 
 def _error(status: int, code: str, message: str, reference: str = "") -> Response:

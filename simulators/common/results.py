@@ -75,9 +75,9 @@ class Messenger(Generic[E, P]):
         self._view = view
 
     def schedule(self, entry: E) -> None:
-        """Call back a late result when it is due."""
+        """See to an entry when its time has come."""
         if entry.due_at is not None:
-            self._callbacks.run(self._complete(entry.supplier, entry.id, entry.due_at))
+            self._callbacks.run(self._when_due(entry.supplier, entry.id, entry.due_at))
 
     async def follow(self, party: P, outcome: Outcome[E]) -> None:
         """Everything that an outcome owes; waits only for what has to arrive before the reply."""
@@ -86,22 +86,31 @@ class Messenger(Generic[E, P]):
             if not notice.before_reply:
                 self._callbacks.run(self._notify(party.name, notice))
             elif party.callback is not None:
-                await self._callbacks.send_once(party.callback, self._view(party, notice.entry, notice.status))
+                await self._callbacks.send_once(party.callback, self.body(party, notice.entry, notice))
 
-    async def _complete(self, party_name: str, entry_id: str, due_at: float) -> None:
-        await asyncio.sleep(max(0.0, due_at - self._clerk.clock()))
+    def body(self, party: P, entry: E, notice: Notice[E] | None) -> dict[str, Any]:
+        """What is called back about an entry as it is now; without a notice because a late result came due."""
+        return self._view(party, entry, None if notice is None else notice.status)
+
+    async def come_due(self, party: P, entry_id: str, due_at: float) -> None:
+        """What happens when an entry's time has come: its late result is called back."""
         entry = self._clerk.complete(entry_id)
         if entry is not None:
-            self._send(party_name, entry, None)
+            self._send(party, entry, None)
+
+    async def _when_due(self, party_name: str, entry_id: str, due_at: float) -> None:
+        await asyncio.sleep(max(0.0, due_at - self._clerk.clock()))
+        party = self._parties.find(party_name)
+        if party is not None:
+            await self.come_due(party, entry_id, due_at)
 
     async def _notify(self, party_name: str, notice: Notice[E]) -> None:
         await asyncio.sleep(notice.delay_ms / 1_000)
         # Read again: a reset or a cancel may have come between.
-        entry = self._clerk.current(notice.entry.id)
-        if entry is not None:
-            self._send(party_name, entry, notice.status)
+        entry, party = self._clerk.current(notice.entry.id), self._parties.find(party_name)
+        if entry is not None and party is not None:
+            self._send(party, entry, notice)
 
-    def _send(self, party_name: str, entry: E, status: str | None) -> None:
-        party = self._parties.find(party_name)
-        if party is not None and party.callback is not None:
-            self._callbacks.send_later(party.callback, self._view(party, entry, status))
+    def _send(self, party: P, entry: E, notice: Notice[E] | None) -> None:
+        if party.callback is not None:
+            self._callbacks.send_later(party.callback, self.body(party, entry, notice))

@@ -101,13 +101,14 @@ def _parameters(content_type: str, body: bytes) -> dict[str, str] | None:
             pairs = json.loads(body, object_pairs_hook=list)
         if len(dict(pairs)) != len(pairs):
             return None
-        return {name: _text(value) for name, value in pairs}
+        return {_text(name): _text(value) for name, value in pairs}
     except (ValueError, TypeError, RecursionError):
         return None
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str | int) and not isinstance(value, bool):
+        str(value).encode()  # half a character can't be signed
         return str(value)
     raise TypeError
 

@@ -38,7 +38,7 @@ from domain.issuance import (
 from domain.units import Happening, TrackedEvent
 from simulators.carrier.book import Event
 from simulators.carrier.serving import serving
-from tests.simulators.outside import SECRET, Receiver, receiving
+from tests.simulators.outside import SECRET, Controlled, Receiver
 
 TIMEOUT_S = 5.0
 SHANGHAI = ShipTo("Lin Wei", "13800000000", "CN", "Shanghai", "Shanghai", "1 Nanjing Road", "200001")
@@ -46,35 +46,16 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Simulated:
+class Simulated(Controlled):
     """One carrier of a test's own: the adapter that speaks to it, and its control API."""
 
-    name: str
-    url: str
-    client: httpx2.AsyncClient
     carrier: ParcelCarrier
 
-    async def control(self, method: str, path: str, body: Any = None) -> Any:
-        answer = await self.client.request(method, f"{self.url}/control/{self.name}{path}", json=body)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    async def force(self, operation: str, kind: str) -> None:
-        await self.control("POST", "/next", {"operation": operation, "kind": kind})
-
     async def params(self, **params: Any) -> None:
-        await self.control("PUT", "/faults", {"params": params})
+        await self.faults(params=params)
 
     async def tell(self, reference: str, event: str, detail: str = "") -> None:
         await self.control("POST", f"/shipments/{reference}/events", {"event": event, "detail": detail})
-
-    async def confirmed_in_book(self, reference: str) -> int:
-        page = await self.control("GET", f"/book?reference={reference}")
-        return sum(each["status"] == "CONFIRMED" for each in page["bookings"])
-
-    async def hits(self) -> dict[str, int]:
-        hits: dict[str, int] = (await self.control("GET", "/hits"))["hits"]
-        return hits
 
     async def issue(self, request: BookingRequest, timeout_s: float = TIMEOUT_S) -> Answer:
         return await self.carrier.issue(request, reserved=False, timeout_s=timeout_s)
@@ -97,7 +78,7 @@ async def parcel(url: str) -> AsyncIterator[Simulated]:
     async with httpx2.AsyncClient(trust_env=False) as client:
         name = f"c{uuid4().hex[:12]}"
         made = await client.put(f"{url}/control/{name}", json={"like": "swift"})
-        yield Simulated(name, url, client, ParcelCarrier(client, f"{url}/{name}/v1", made.json()["token"]))
+        yield Simulated(client, url, name, ParcelCarrier(client, f"{url}/{name}/v1", made.json()["token"]))
 
 
 def a_request(pieces: int = 2, **changes: Any) -> BookingRequest:
@@ -129,7 +110,7 @@ async def test_a_parcel_is_confirmed_with_one_waybill_however_many_pieces_are_in
     assert isinstance(answer, Confirmed)
     (waybill,) = answer.tickets
     assert (waybill.unit, waybill.supplier_ticket_id, waybill.code_format) == (0, answer.supplier_reference, "WAYBILL")
-    (entry,) = (await parcel.control("GET", f"/book?reference={request.reference}"))["bookings"]
+    (entry,) = await parcel.book(f"?reference={request.reference}")
     assert (entry["waybill"], entry["unit_references"]) == (waybill.code, list(request.unit_references))
     assert (entry["order_no"], entry["warehouse"], entry["to"]["street"]) == (
         "20260000000001",
@@ -593,8 +574,7 @@ def read(receiver: Receiver) -> list[Told]:
 
 async def test_callbacks_twice_late_and_early_are_read_as_they_were_meant(parcel: Simulated) -> None:
     await parcel.params(callback_late_ms=200)
-    async with receiving() as receiver:
-        await parcel.control("PUT", "/callbacks", {"url": receiver.url, "secret": SECRET})
+    async with parcel.calling_back() as receiver:
         await parcel.force("ship", "callback_early")
         request = a_request()
         answer = await parcel.issue(request)
@@ -613,8 +593,7 @@ async def test_callbacks_twice_late_and_early_are_read_as_they_were_meant(parcel
 
 async def test_a_callback_may_contradict_the_answer(parcel: Simulated) -> None:
     await parcel.params(contradict_ms=50)
-    async with receiving() as receiver:
-        await parcel.control("PUT", "/callbacks", {"url": receiver.url, "secret": SECRET})
+    async with parcel.calling_back() as receiver:
         await parcel.force("ship", "contradict")
         answer = await parcel.issue(a_request())
         await receiver.wait_for(2)

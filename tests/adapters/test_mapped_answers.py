@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +26,7 @@ from adapters.suppliers.mapped_signing import canonical, digest
 from adapters.suppliers.registry import PROTOCOLS
 from domain.issuance import Canceled, Confirmed, Held, IssuedTicket, NotFound, Pending, Rejected, Unknown
 
+ROOT = Path(__file__).parents[2]
 REFERENCE = "0b7c1f6e-8d0a-5b51-9f52-5d0d8bb7a001"
 PHONE = "13800138000"
 REQUEST = BookingRequest(
@@ -159,12 +163,16 @@ async def test_two_meanings_that_fit_at_once_are_no_evidence() -> None:
     assert isinstance(await issued(done(2), issue=issue), Unknown)
 
 
+def _always(reply: httpx2.Response, request: httpx2.Request) -> httpx2.Response:
+    return reply
+
+
 async def test_being_turned_away_is_not_sent_whether_by_http_or_by_the_gateways_own_code() -> None:
     for reply, wait_s in (
         (httpx2.Response(429, headers={"Retry-After": "9"}), 9.0),
         (httpx2.Response(200, json={"code": "TOO_FAST", "data": {"wait": 4}}), 4.0),
     ):
-        supplier = a_supplier(lambda _, reply=reply: reply)
+        supplier = a_supplier(partial(_always, reply))
         with pytest.raises(NotSent) as refused:
             await supplier.issue(REQUEST, reserved=False, timeout_s=1)
         assert refused.value.retry_after_s == wait_s
@@ -350,9 +358,9 @@ def test_the_secret_is_a_key_alone_where_no_suffix_is_given() -> None:
 
 def broken(path: str, value: Any) -> dict[str, Any]:
     """A mapping with `value` at a dotted path."""
-    document = json.loads(json.dumps(a_mapping()))
+    document: dict[str, Any] = json.loads(json.dumps(a_mapping()))
     *parents, last = path.split(".")
-    inner = document
+    inner: Any = document
     for name in parents:
         inner = inner[int(name)] if isinstance(inner, list) else inner[name]
     inner[int(last) if isinstance(inner, list) else last] = value
@@ -410,6 +418,12 @@ def test_forms_and_signed_parameters_are_flat_and_leave_the_signatures_place_fre
     taken = a_mapping()["issue"] | {"parameters": {"no": "{reference}", "sign": "x"}}
     with pytest.raises(ValidationError, match="where the signature goes"):
         SupplierMapping.model_validate(a_mapping(issue=taken, signature={"kind": "hmac-sha256"}))
+
+
+def test_a_query_that_can_never_confirm_leaves_every_time_out_open() -> None:
+    query = a_mapping()["query"] | {"answers": [{"means": "not_found", "http": [404], "echoes": False}]}
+    with pytest.raises(ValidationError, match="nothing means confirmed"):
+        SupplierMapping.model_validate(a_mapping(query=query))
 
 
 def test_an_account_in_a_get_would_be_in_every_log() -> None:
@@ -524,6 +538,16 @@ def test_a_refusals_code_never_carries_a_number_of_somebody(text: str) -> None:
 )
 def test_pointers_are_those_of_rfc_6901(pointer: str, expected: str | None) -> None:
     assert text_at({"a/b": 1, "m~n": 2, "list": ["x", "y"]}, pointer) == expected
+
+
+def test_the_mappings_that_are_shown_to_people_work() -> None:
+    page = (ROOT / "docs/adding-a-supplier.md").read_text()
+    shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    seeds = [json.loads(path.read_text()) for path in (ROOT / "seeds/suppliers").glob("*.json")]
+    assert shown
+    assert seeds
+    for mapping in (*shown, *seeds):
+        SupplierMapping.model_validate(mapping)
 
 
 def test_mapped_is_registered_by_name() -> None:

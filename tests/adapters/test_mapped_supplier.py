@@ -15,12 +15,16 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.suppliers import BookingRequest, NotSent
 from adapters.suppliers.mapped import MappedSupplier
-from adapters.suppliers.mapped_mapping import SupplierMapping
+from adapters.suppliers.mapped_mapping import Digest, SupplierMapping
+from adapters.suppliers.mapped_signing import digest
 from domain.issuance import Canceled, Confirmed, NotFound, Pending, Rejected, Unknown
 from simulators.topup.serving import serving
+from simulators.topup.signing import is_signed
 
 TIMEOUT_S = 5.0
 PHONE = "13800138000"
@@ -286,6 +290,19 @@ async def test_a_wrong_secret_is_rejected_for_a_top_up_and_unknown_for_a_query(o
     refused = await stranger.issue(a_request(), reserved=False, timeout_s=TIMEOUT_S)
     assert refused == Rejected("SIGN_ERROR", retry_elsewhere=True)
     assert isinstance(await stranger.query(str(uuid4()), timeout_s=TIMEOUT_S), Unknown)
+
+
+@given(
+    secret=st.text(min_size=1, max_size=20),
+    parameters=st.dictionaries(
+        st.text(max_size=8).filter(lambda name: name != "sign"), st.text(max_size=12), max_size=6
+    ),
+)
+def test_what_the_adapter_signs_is_what_the_gateway_expects(secret: str, parameters: dict[str, str]) -> None:
+    signed = digest(Digest(kind="hmac-sha256"), secret, parameters)
+    assert is_signed(secret, parameters | {"sign": signed})
+    assert not is_signed(secret, parameters | {"sign": signed, "one more": "1"})
+    assert not is_signed(f"{secret}x", parameters | {"sign": signed})
 
 
 @pytest.mark.parametrize("kind", [None, "error_after", "drop_after", "unreadable", "rate_limit", "reject"])

@@ -22,39 +22,17 @@ from adapters.suppliers.octo_bodies import judge_booking, read_booking, read_pro
 from adapters.suppliers.registry import PROTOCOLS
 from domain.issuance import Canceled, Confirmed, Held, NotFound, Pending, Rejected, Unknown
 from simulators.supplier.serving import serving
+from tests.simulators.outside import SECRET, Controlled
 
 TIMEOUT_S = 5.0
-SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cw=="
 
 
 @dataclass(frozen=True)
-class Simulated:
+class Simulated(Controlled):
     """One supplier of a test's own: the adapter that speaks to it, and its control API."""
 
-    name: str
-    url: str
-    client: httpx2.AsyncClient
     supplier: OctoSupplier
     availability_id: str
-
-    async def control(self, method: str, path: str, body: Any = None) -> Any:
-        answer = await self.client.request(method, f"{self.url}/control/{self.name}{path}", json=body)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    async def force(self, operation: str, kind: str) -> None:
-        await self.control("POST", "/next", {"operation": operation, "kind": kind})
-
-    async def faults(self, **settings: Any) -> None:
-        await self.control("PUT", "/faults", settings)
-
-    async def confirmed_in_book(self, reference: str) -> int:
-        page = await self.control("GET", f"/book?reference={reference}")
-        return sum(each["status"] == "CONFIRMED" for each in page["bookings"])
-
-    async def hits(self) -> dict[str, int]:
-        hits: dict[str, int] = (await self.control("GET", "/hits"))["hits"]
-        return hits
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +51,7 @@ async def octo(url: str) -> AsyncIterator[Simulated]:
         found = await supplier.read_sessions(
             "ng-silk-roads", "DEFAULT", first_day=day, last_day=day, timeout_s=TIMEOUT_S
         )
-        yield Simulated(name, url, client, supplier, found[0].availability_id)
+        yield Simulated(client, url, name, supplier, found[0].availability_id)
 
 
 def a_request(octo: Simulated, units: int = 2, **changes: Any) -> BookingRequest:

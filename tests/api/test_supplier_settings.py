@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, get_args
+from uuid import uuid4
 
 import pytest
 from httpx2 import AsyncClient
+from standardwebhooks import Webhook
 
+from adapters.suppliers.registry import PROTOCOLS
+from api.supplier_views import SupplierCreate
 from domain.access import Role
+from storage.database import Database
 
+SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cw=="
 Maker = Callable[..., Awaitable[Any]]
 
 ANSWERS = [{"means": "confirmed", "when": {"/status": ["1"]}}]
@@ -80,6 +88,44 @@ async def test_a_mapping_that_is_wrong_is_refused_with_a_pointer(
     assert pointer in [error["pointer"] for error in edited.json()["errors"]]
     read = await api.get("/v1/suppliers/mapped-3", headers=caller.headers)
     assert read.json()["protocol_settings"] == MAPPING
+
+
+async def test_a_callback_is_taken_by_the_mapping_of_its_supplier_and_nothing_else_is(
+    api: AsyncClient, an_operator: Maker, database: Database
+) -> None:
+    caller = await an_operator(Role.OPERATIONS)
+    told = MAPPING | {"callback": {"answers": ANSWERS}}
+    for supplier_id, settings in (("mapped-4", told), ("mapped-5", MAPPING)):
+        contract = a_contract(supplier_id, protocol_settings=settings, callback_secret=SECRET)
+        assert (await api.post("/v1/suppliers", json=contract, headers=caller.once())).status_code == 201
+    reference = str(uuid4())
+    taken = json.dumps({"no": reference.upper(), "status": 1, "id": "T1", "voucher": "V1"})
+    for supplier_id, body, status in (
+        ("mapped-4", taken, 204),
+        ("mapped-4", json.dumps({"status": 1}), 401),
+        ("mapped-5", taken, 401),
+    ):
+        headers = signed(body) | {"Content-Type": "application/json"}
+        answer = await api.post(f"/v1/callbacks/suppliers/{supplier_id}", content=body, headers=headers)
+        assert answer.status_code == status, answer.text
+    async with database.reading() as connection:
+        cursor = await connection.execute(
+            "SELECT reference FROM supplier_callbacks WHERE supplier_id IN ('mapped-4', 'mapped-5')"
+        )
+        assert [row["reference"] for row in await cursor.fetchall()] == [reference]
+
+
+def signed(body: str) -> dict[str, str]:
+    message_id, now = f"msg_{uuid4().hex}", datetime.now(UTC)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(SECRET).sign(message_id, now, body),
+    }
+
+
+def test_every_protocol_that_is_spoken_can_be_contracted() -> None:
+    assert set(get_args(SupplierCreate.model_fields["protocol"].annotation)) == set(PROTOCOLS)
 
 
 async def test_octo_leaves_nothing_to_be_set(api: AsyncClient, an_operator: Maker) -> None:

@@ -3,8 +3,10 @@ ones."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import psycopg
 
 from embedded.postgres import PostgresServer
@@ -27,6 +29,15 @@ async def test_a_second_start_goes_on_with_the_same_data_and_addresses(tmp_path:
         with psycopg.connect(str(stack.settings.database_url)) as connection:
             assert connection.execute("SELECT id FROM kept").fetchone() == (7,)
     assert stack.pids == {}
+
+
+async def test_a_simulator_is_found_by_the_setting_of_its_own_port(tmp_path: Path) -> None:
+    options = replace(SERVERS_ONLY, simulators=("carrier",))
+    async with Stack(Settings(data_dir=tmp_path), options) as stack, httpx2.AsyncClient(trust_env=False) as client:
+        assert list(stack.pids) == ["postgres", "temporal", "simulator-carrier"]
+        found = settings_of_running(Settings(data_dir=tmp_path)).simulator_url("carrier")
+        carriers = (await client.get(f"{found}/control")).json()["suppliers"]
+    assert {each["name"] for each in carriers} == {"swift", "local"}
 
 
 async def test_other_commands_find_the_running_stack_by_its_data_directory(tmp_path: Path) -> None:

@@ -9,11 +9,51 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cw=="
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """One simulated party of a test's own, by its control API."""
+
+    client: httpx2.AsyncClient
+    url: str
+    name: str
+
+    async def control(self, method: str, path: str, body: Any = None) -> Any:
+        answer = await self.client.request(method, f"{self.url}/control/{self.name}{path}", json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    async def force(self, operation: str, kind: str) -> None:
+        """The next such call meets the fault."""
+        await self.control("POST", "/next", {"operation": operation, "kind": kind})
+
+    async def faults(self, **settings: Any) -> None:
+        await self.control("PUT", "/faults", settings)
+
+    async def hits(self) -> dict[str, int]:
+        hits: dict[str, int] = (await self.control("GET", "/hits"))["hits"]
+        return hits
+
+    async def book(self, query: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.control("GET", f"/book{query}"))["bookings"]
+        return found
+
+    async def confirmed_in_book(self, reference: str) -> int:
+        return sum(each["status"] == "CONFIRMED" for each in await self.book(f"?reference={reference}"))
+
+    @asynccontextmanager
+    async def calling_back(self, failures: int = 0) -> AsyncIterator[Receiver]:
+        """A receiver for this party's callbacks, which refuses the first `failures` of them."""
+        async with receiving(failures) as receiver:
+            await self.control("PUT", "/callbacks", {"url": receiver.url, "secret": SECRET})
+            yield receiver
 
 
 @dataclass

@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,7 +18,7 @@ import pytest
 from adapters.suppliers.callbacks import CallbackRefused, verified_body
 from domain.supplier_books import BookEntry
 from simulators.carrier.serving import serving
-from tests.simulators.outside import SECRET, Receiver, a_process, receiving, up
+from tests.simulators.outside import SECRET, Controlled, Receiver, a_process, up
 
 SHANGHAI = {
     "receiver": "Lin Wei",
@@ -32,25 +31,12 @@ SHANGHAI = {
 JOURNEY = ["accepted", "picked_up", "in_transit", "out_for_delivery", "delivered"]
 
 
-@dataclass
-class Depot:
+class Depot(Controlled):
     """One carrier as a test sees it: its protocol on one side, control on the other."""
-
-    client: httpx2.AsyncClient
-    url: str
-    name: str
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx2.Response:
         given = {"Authorization": f"Bearer {self.name}-token"} | headers
         return await self.client.request(method, f"{self.url}/{self.name}/v1{path}", json=body, headers=given)
-
-    async def control(self, method: str, path: str, body: Any = None) -> Any:
-        answer = await self.client.request(method, f"{self.url}/control/{self.name}{path}", json=body)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    async def force(self, operation: str, kind: str) -> None:
-        await self.control("POST", "/next", {"operation": operation, "kind": kind})
 
     async def ship(self, reference: str | None = None, **changes: Any) -> Any:
         parcel = {
@@ -83,10 +69,6 @@ class Depot:
                 await asyncio.sleep(0.02)
         return seen
 
-    async def book(self, query: str = "") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await self.control("GET", f"/book{query}"))["bookings"]
-        return found
-
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -106,13 +88,6 @@ async def a_depot(url: str, name: str | None = None, **settings: Any) -> AsyncIt
 async def depot(url: str) -> AsyncIterator[Depot]:
     async with a_depot(url) as made:
         yield made
-
-
-@asynccontextmanager
-async def a_receiver(depot: Depot, failures: int = 0) -> AsyncIterator[Receiver]:
-    async with receiving(failures) as receiver:
-        await depot.control("PUT", "/callbacks", {"url": receiver.url, "secret": SECRET})
-        yield receiver
 
 
 def told(receiver: Receiver) -> list[tuple[str, str | None]]:
@@ -215,7 +190,7 @@ async def test_the_book_is_read_like_every_suppliers_book(depot: Depot) -> None:
 
 
 async def test_events_are_called_back_one_by_one_and_signed(depot: Depot) -> None:
-    async with a_receiver(depot) as receiver:
+    async with depot.calling_back() as receiver:
         reference = (await depot.ship())["reference"]
         await receiver.wait_for(1)
         await depot.tell(reference, "picked_up")
@@ -237,7 +212,7 @@ async def test_nothing_happens_to_a_parcel_that_is_not_under_way(depot: Depot) -
 
 
 async def test_parcels_move_by_themselves_where_they_are_told_to(url: str) -> None:
-    async with a_depot(url, moves=True, step_s=0.03) as depot, a_receiver(depot) as receiver:
+    async with a_depot(url, moves=True, step_s=0.03) as depot, depot.calling_back() as receiver:
         reference = (await depot.ship())["reference"]
         assert await depot.until(reference, "delivered") == JOURNEY
         await receiver.wait_for(5)
@@ -256,7 +231,7 @@ async def test_a_parcel_that_is_called_back_moves_no_more(url: str) -> None:
 
 async def test_a_lost_parcel_stays_lost_unless_it_is_found(url: str) -> None:
     async with a_depot(url, moves=True, step_s=0.04) as depot:
-        await depot.control("PUT", "/faults", {"params": {"found_ms": 60}})
+        await depot.faults(params={"found_ms": 60})
         lost, found = (await depot.ship("lost"))["reference"], (await depot.ship("found"))["reference"]
         for reference, kinds in ((lost, ["lose"]), (found, ["lose", "find"])):
             await depot.until(reference, "picked_up")
@@ -271,18 +246,18 @@ async def test_a_lost_parcel_stays_lost_unless_it_is_found(url: str) -> None:
 
 async def test_an_exception_delays_a_parcel_and_no_more(url: str) -> None:
     async with a_depot(url, moves=True, step_s=0.03) as depot:
-        await depot.control("PUT", "/faults", {"rates": {"exception": 1}})
+        await depot.faults(rates={"exception": 1})
         reference = (await depot.ship())["reference"]
         await depot.until(reference, "exception")
-        await depot.control("PUT", "/faults", {})
+        await depot.faults()
         seen = await depot.until(reference, "delivered")
         assert [each for each in seen if each != "exception"] == JOURNEY
 
 
 async def test_a_wrong_waybill_is_corrected_with_a_higher_version(depot: Depot) -> None:
-    await depot.control("PUT", "/faults", {"params": {"correct_ms": 150}})
+    await depot.faults(params={"correct_ms": 150})
     await depot.force("ship", "wrong_waybill")
-    async with a_receiver(depot) as receiver:
+    async with depot.calling_back() as receiver:
         wrong = await depot.ship()
         assert (await depot.read(wrong["reference"]))["waybill"] == wrong["waybill"]
         await depot.until(wrong["reference"], "waybill_corrected")
@@ -296,7 +271,7 @@ async def test_a_wrong_waybill_is_corrected_with_a_higher_version(depot: Depot) 
 
 
 async def test_a_correction_that_a_test_tells_is_the_only_one(depot: Depot) -> None:
-    await depot.control("PUT", "/faults", {"params": {"correct_ms": 150}})
+    await depot.faults(params={"correct_ms": 150})
     await depot.force("ship", "wrong_waybill")
     reference = (await depot.ship())["reference"]
     await depot.tell(reference, "waybill_corrected")
@@ -308,10 +283,10 @@ async def test_a_correction_that_a_test_tells_is_the_only_one(depot: Depot) -> N
     ("kinds", "status"), [(["confirm_late"], "accepted"), (["confirm_late", "reject"], "rejected")]
 )
 async def test_a_late_decision_is_called_back(depot: Depot, kinds: list[str], status: str) -> None:
-    await depot.control("PUT", "/faults", {"params": {"confirm_late_ms": 100}})
+    await depot.faults(params={"confirm_late_ms": 100})
     for kind in kinds:
         await depot.force("ship", kind)
-    async with a_receiver(depot) as receiver:
+    async with depot.calling_back() as receiver:
         parcel = await depot.ship()
         assert (parcel["status"], parcel["waybill"]) == ("pending", None)
         assert await depot.events(parcel["reference"]) == []
@@ -321,8 +296,8 @@ async def test_a_late_decision_is_called_back(depot: Depot, kinds: list[str], st
 
 
 async def test_callbacks_come_twice_out_of_order_and_before_the_reply(depot: Depot) -> None:
-    await depot.control("PUT", "/faults", {"params": {"callback_late_ms": 200}})
-    async with a_receiver(depot, failures=1) as receiver:
+    await depot.faults(params={"callback_late_ms": 200})
+    async with depot.calling_back(failures=1) as receiver:
         await depot.force("ship", "callback_early")
         reference = (await depot.ship())["reference"]  # the one attempt before the reply is refused
         await depot.force("move", "callback_late")
@@ -344,8 +319,8 @@ async def test_callbacks_come_twice_out_of_order_and_before_the_reply(depot: Dep
 async def test_a_contradiction_says_two_things_of_one_parcel(
     depot: Depot, way: str, answered: str, called: str
 ) -> None:
-    async with a_receiver(depot) as receiver:
-        await depot.control("PUT", "/faults", {"params": {"contradict_ms": 50, "contradict_way": way}})
+    async with depot.calling_back() as receiver:
+        await depot.faults(params={"contradict_ms": 50, "contradict_way": way})
         await depot.force("ship", "contradict")
         parcel = await depot.ship()
         assert parcel["status"] == answered
@@ -358,7 +333,7 @@ async def test_a_callback_fault_without_anybody_to_call_is_not_counted(depot: De
     reference = (await depot.ship())["reference"]
     await depot.force("move", "callback_twice")
     await depot.tell(reference, "picked_up")
-    assert (await depot.control("GET", "/hits"))["hits"] == {}
+    assert await depot.hits() == {}
 
 
 async def test_an_order_that_cannot_be_followed_is_refused(depot: Depot) -> None:
@@ -379,12 +354,12 @@ async def test_an_order_that_cannot_be_followed_is_refused(depot: Depot) -> None
 
 async def test_a_reset_empties_the_book_and_heals_the_carrier(depot: Depot) -> None:
     await depot.ship()
-    await depot.control("PUT", "/faults", {"rates": {"error_before": 1}})
+    await depot.faults(rates={"error_before": 1})
     assert (await depot.call("GET", "/shipments/x")).status_code == 500
     await depot.control("POST", "/reset")
     assert await depot.book() == []
     assert (await depot.call("GET", "/shipments/x")).status_code == 404
-    assert (await depot.control("GET", "/hits"))["hits"] == {}
+    assert await depot.hits() == {}
 
 
 async def test_a_killed_process_forgets_nothing_and_its_parcels_go_on(tmp_path: Path, unused_tcp_port: int) -> None:
@@ -399,17 +374,23 @@ async def test_a_killed_process_forgets_nothing_and_its_parcels_go_on(tmp_path: 
             await depot.control("PUT", "/faults", {"seed": 5, "params": {"confirm_late_ms": 400}})
             await depot.force("ship", "confirm_late")
             await depot.force("query", "error_before")
-            pending = await depot.ship()
-            assert pending["status"] == "pending"
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        with a_process("simulators.carrier", tmp_path, unused_tcp_port):
-            await up(client, url)
-            async with a_receiver(depot) as receiver:
-                assert await depot.until(pending["reference"], "delivered") == JOURNEY
-                await receiver.wait_for(1)
-            statuses = [(await depot.call("GET", f"/shipments/{accepted['reference']}")).status_code for _ in range(2)]
-            assert statuses == [500, 200]
-            assert await depot.read(accepted["reference"]) == accepted
-            assert (await depot.control("GET", ""))["faults"]["seed"] == 5
-            assert [each["status"] for each in await depot.book()] == ["CONFIRMED", "CONFIRMED"]
+            async with depot.calling_back() as receiver:
+                pending = await depot.ship()
+                assert pending["status"] == "pending"
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                with a_process("simulators.carrier", tmp_path, unused_tcp_port):
+                    await up(client, url)
+                    assert await depot.until(pending["reference"], "delivered") == JOURNEY
+                    await receiver.wait_for(len(JOURNEY))
+                    assert sorted(event for _, event in told(receiver) if event) == sorted(JOURNEY)
+                    await it_remembers(depot, accepted)
+
+
+async def it_remembers(depot: Depot, accepted: Any) -> None:
+    """Parcels, settings, and faults still to strike."""
+    path = f"/shipments/{accepted['reference']}"
+    assert [(await depot.call("GET", path)).status_code for _ in range(2)] == [500, 200]
+    assert await depot.read(accepted["reference"]) == accepted
+    assert (await depot.control("GET", ""))["faults"]["seed"] == 5
+    assert [each["status"] for each in await depot.book()] == ["CONFIRMED", "CONFIRMED"]

@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,27 +21,17 @@ from adapters.suppliers.octo_bodies import read_told
 from domain.issuance import Confirmed, Rejected
 from simulators.common.faults import draw
 from simulators.supplier.serving import serving
-from tests.simulators.outside import SECRET, Receiver, a_process, receiving, up
+from tests.simulators.outside import SECRET, Controlled, Receiver, a_process, up
 
 PRODUCT, OPTION, UNIT = "ng-silk-roads", "DEFAULT", "adult"
 
 
-@dataclass
-class Desk:
+class Desk(Controlled):
     """One supplier as a test sees it: OCTO on one side, control on the other."""
-
-    client: httpx2.AsyncClient
-    url: str
-    name: str
 
     async def octo(self, method: str, path: str, body: Any = None, **headers: str) -> httpx2.Response:
         given = {"Authorization": f"Bearer {self.name}-token", "Octo-Capabilities": "octo/pricing"} | headers
         return await self.client.request(method, f"{self.url}/{self.name}/octo{path}", json=body, headers=given)
-
-    async def control(self, method: str, path: str, body: Any = None) -> Any:
-        answer = await self.client.request(method, f"{self.url}/control/{self.name}{path}", json=body)
-        assert answer.is_success, answer.text
-        return answer.json()
 
     async def availability_id(self) -> str:
         day = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
@@ -67,20 +56,9 @@ class Desk:
     async def confirm(self, uuid: str) -> httpx2.Response:
         return await self.octo("POST", f"/bookings/{uuid}/confirm", {"contact": {}})
 
-    async def book(self, query: str = "") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await self.control("GET", f"/book{query}"))["bookings"]
-        return found
-
 
 def answers(receiver: Receiver) -> list[object]:
     return [read_told(verified_body(SECRET, body, headers)).answer for body, headers in receiver.taken]
-
-
-@asynccontextmanager
-async def a_receiver(desk: Desk, failures: int = 0) -> AsyncIterator[Receiver]:
-    async with receiving(failures) as receiver:
-        await desk.control("PUT", "/callbacks", {"url": receiver.url, "secret": SECRET})
-        yield receiver
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +222,7 @@ async def test_an_order_that_cannot_be_followed_is_refused(desk: Desk) -> None:
 
 
 async def test_a_late_confirmation_is_called_back_signed(desk: Desk) -> None:
-    async with a_receiver(desk) as receiver:
+    async with desk.calling_back() as receiver:
         await desk.control("PUT", "/faults", {"params": {"confirm_late_ms": 100}})
         uuid = await desk.hold()
         await desk.control("POST", "/next", {"operation": "confirm", "kind": "confirm_late"})
@@ -259,7 +237,7 @@ async def test_a_late_confirmation_is_called_back_signed(desk: Desk) -> None:
 
 
 async def test_a_receiver_that_is_down_is_called_again_with_the_same_message(desk: Desk) -> None:
-    async with a_receiver(desk, failures=1) as receiver:
+    async with desk.calling_back(failures=1) as receiver:
         uuid = await desk.hold()
         await desk.control("POST", "/next", {"operation": "confirm", "kind": "callback_twice"})
         await desk.confirm(uuid)
@@ -268,7 +246,7 @@ async def test_a_receiver_that_is_down_is_called_again_with_the_same_message(des
 
 
 async def test_a_callback_may_come_before_the_reply(desk: Desk) -> None:
-    async with a_receiver(desk) as receiver:
+    async with desk.calling_back() as receiver:
         uuid = await desk.hold()
         await desk.control("POST", "/next", {"operation": "confirm", "kind": "callback_early"})
         await desk.confirm(uuid)
@@ -282,7 +260,7 @@ async def test_a_callback_may_come_before_the_reply(desk: Desk) -> None:
 async def test_a_contradiction_says_two_things_of_one_issued_booking(
     desk: Desk, way: str, answered: str, called: type
 ) -> None:
-    async with a_receiver(desk) as receiver:
+    async with desk.calling_back() as receiver:
         await desk.control("PUT", "/faults", {"params": {"contradict_ms": 20, "contradict_way": way}})
         uuid = await desk.hold()
         await desk.control("POST", "/next", {"operation": "confirm", "kind": "contradict"})
@@ -316,7 +294,7 @@ async def test_a_killed_process_forgets_nothing(tmp_path: Path, unused_tcp_port:
             await desk.control("PUT", "", {"like": "northgate", "capacity": 3})
             await desk.control("PUT", "/faults", {"seed": 5, "params": {"confirm_late_ms": 400}})
             await desk.control("POST", "/next", {"operation": "query", "kind": "error_before"})
-            async with a_receiver(desk) as receiver:
+            async with desk.calling_back() as receiver:
                 issued, pending = await desk.hold(), await desk.hold()
                 await desk.confirm(issued)
                 await desk.control("POST", "/next", {"operation": "confirm", "kind": "confirm_late"})

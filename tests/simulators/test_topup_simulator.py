@@ -135,7 +135,10 @@ async def test_what_is_signed_wrongly_or_long_ago_is_turned_away_and_does_nothin
     assert await operator.book() == []
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"[[1, 2]]", b"nonsense", b'{"a": {"b": 1}}', b'{"a": 1, "a": 2}', b"3"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"[[1, 2]]", b"nonsense", b'{"a": {"b": 1}}', b'{"a": 1, "a": 2}', b"3", b'{"sign": "\\ud800"}'],
+)
 async def test_what_is_no_flat_object_is_a_bad_request(operator: Operator, body: bytes) -> None:
     for media_type in ("application/json", "application/x-www-form-urlencoded"):
         url = f"{operator.url}/{operator.name}/recharge"
