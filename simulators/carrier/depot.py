@@ -15,7 +15,7 @@ from simulators.carrier.carriers import Carriers, CarrierSettings
 from simulators.carrier.faults import Kind
 from simulators.common.book import Clerk, shown
 from simulators.common.faults import Strike
-from simulators.common.results import Notice, Outcome
+from simulators.common.results import Notice, Outcome, may_forget, remembered
 
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$", to_lower=True)]
 
@@ -104,8 +104,7 @@ class Depot(Clerk[Shipment]):
                 return Outcome(known[-1])
         shipment = _shipment(carrier, body, now)
         outcome = self._decide(carrier, shipment, strike, now)
-        if strike.takes("forget"):
-            shipment.forgotten_until = carrier.faults.params.forgotten_until(now)
+        may_forget(shipment, carrier, strike, now)
         self.write(shipment)
         return outcome
 
@@ -127,14 +126,8 @@ class Depot(Clerk[Shipment]):
 
     def find(self, carrier: CarrierSettings, reference: str, strike: Strike[Kind]) -> Shipment:
         """What a read shows; a forgotten shipment is as if it had never been."""
-        now = self.clock()
-        shipment = shown(self.settled(carrier.name, reference, now))
+        shipment = remembered(self, carrier, reference, strike)
         if shipment is None:
-            raise _unknown(reference)
-        if strike.takes("forget"):
-            shipment.forgotten_until = carrier.faults.params.forgotten_until(now)
-            self.write(shipment)
-        if shipment.is_forgotten(now):
             raise _unknown(reference)
         return shipment
 

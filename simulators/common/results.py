@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from simulators.common.book import Clerk, E
+from simulators.common.book import Clerk, E, Entry, shown
 from simulators.common.callbacks import Callbacks
 from simulators.common.faults import Strike
 from simulators.common.parties import P, Parties, PartySettings
@@ -57,6 +57,24 @@ def decide(entry: E, party: PartySettings, strike: Strike[Any], now: float) -> O
     if calls_back and strike.takes("contradict"):
         notices.append(Notice(entry, params.contradict_ms, "REJECTED"))
     return Outcome(entry, notices=tuple(notices))
+
+
+def may_forget(entry: Entry, party: PartySettings, strike: Strike[Any], now: float) -> None:
+    """Hide an entry that was just made or changed from reads, where a fault says so. It is not written yet."""
+    if strike.takes("forget"):
+        entry.forgotten_until = party.faults.params.forgotten_until(now)
+
+
+def remembered(clerk: Clerk[E], party: PartySettings, reference: str, strike: Strike[Any]) -> E | None:
+    """What a read by reference shows; a forgotten entry is as if it had never been."""
+    now = clerk.clock()
+    entry = shown(clerk.settled(party.name, reference, now))
+    if entry is None:
+        return None
+    if strike.takes("forget"):
+        entry.forgotten_until = party.faults.params.forgotten_until(now)
+        clerk.write(entry)
+    return None if entry.is_forgotten(now) else entry
 
 
 class Messenger(Generic[E, P]):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from simulators.common.book import Clerk, latest, shown
 from simulators.common.faults import Strike
-from simulators.common.results import Outcome, decide
+from simulators.common.results import Outcome, decide, may_forget, remembered
 from simulators.supplier.book import Book, BookedUnit, Booking
 from simulators.supplier.catalogue import find_session
 from simulators.supplier.faults import Kind
@@ -97,7 +97,7 @@ class Desk(Clerk[Booking]):
             contact=body.contact, notes=body.notes, created_at=now, expires_at=now + hold_s,
         )  # fmt: skip
         booking.become("ON_HOLD", now)
-        _may_forget(supplier, booking, strike, now)
+        may_forget(booking, supplier, strike, now)
         self.write(booking)
         return Outcome(booking)
 
@@ -121,7 +121,7 @@ class Desk(Clerk[Booking]):
         held.order_no = body.resellerReference or held.order_no
         held.expires_at = None
         outcome = decide(held, supplier, strike, now)
-        _may_forget(supplier, held, strike, now)
+        may_forget(held, supplier, strike, now)
         self.write(held)
         return outcome
 
@@ -156,14 +156,8 @@ class Desk(Clerk[Booking]):
 
     def find(self, supplier: SupplierSettings, reference: str, strike: Strike[Kind]) -> Booking:
         """What a read by uuid shows; a forgotten booking is as if it had never been."""
-        now = self.clock()
-        booking = shown(self.settled(supplier.name, reference, now))
+        booking = remembered(self, supplier, reference, strike)
         if booking is None:
-            raise _unknown_uuid(reference)
-        if strike.takes("forget"):
-            booking.forgotten_until = supplier.faults.params.forgotten_until(now)
-            self.write(booking)
-        if booking.is_forgotten(now):
             raise _unknown_uuid(reference)
         return booking
 
@@ -217,8 +211,3 @@ class Desk(Clerk[Booking]):
     def write(self, entry: Booking) -> None:
         super().write(entry)
         self._seats.note(entry)
-
-
-def _may_forget(supplier: SupplierSettings, booking: Booking, strike: Strike[Kind], now: float) -> None:
-    if strike.takes("forget"):
-        booking.forgotten_until = supplier.faults.params.forgotten_until(now)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from simulators.common.book import Clerk, latest, shown
 from simulators.common.faults import Strike
-from simulators.common.results import Outcome, decide
+from simulators.common.results import Outcome, decide, may_forget, remembered
 from simulators.topup.book import Book, Recharge
 from simulators.topup.faults import Kind
 from simulators.topup.houses import OperatorSettings
@@ -66,21 +66,14 @@ class Counter(Clerk[Recharge]):
             status="PENDING", phone=body.phone, product=body.product, quantity=body.quantity,
         )  # fmt: skip
         outcome = decide(recharge, operator, strike, now)
-        if strike.takes("forget"):
-            recharge.forgotten_until = operator.faults.params.forgotten_until(now)
+        may_forget(recharge, operator, strike, now)
         self.write(recharge)
         return outcome
 
     def find(self, operator: OperatorSettings, reference: str, strike: Strike[Kind]) -> Outcome[Recharge]:
         """What a query shows; a forgotten order is as if it had never been."""
-        now = self.clock()
-        recharge = shown(self.settled(operator.name, reference.lower(), now))
+        recharge = remembered(self, operator, reference.lower(), strike)
         if recharge is None:
-            raise _not_found()
-        if strike.takes("forget"):
-            recharge.forgotten_until = operator.faults.params.forgotten_until(now)
-            self.write(recharge)
-        if recharge.is_forgotten(now):
             raise _not_found()
         return Outcome(recharge)
 
