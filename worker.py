@@ -20,6 +20,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 import telemetry
 from activities.catalog import CatalogActivities
+from activities.catalog_imports import CatalogImportActivities
 from activities.failures import FailFast
 from activities.issuance import IssuanceActivities
 from activities.order_plans import OrderTimings
@@ -31,13 +32,14 @@ from settings import Settings
 from storage.database import Database
 from storage.supplier_contracts import list_suppliers
 from workflows.catalog import CatalogSyncWorkflow
+from workflows.catalog_imports import CatalogImportWorkflow
 from workflows.execution import supplier_queue
 from workflows.orders import ORDER_TASK_QUEUE, OrderWorkflow
 from workflows.resolutions import ResolutionWorkflow
 
 _log = structlog.get_logger(__name__)
 
-WORKFLOWS = (OrderWorkflow, ResolutionWorkflow, CatalogSyncWorkflow)
+WORKFLOWS = (OrderWorkflow, ResolutionWorkflow, CatalogSyncWorkflow, CatalogImportWorkflow)
 """Every workflow there is. A new one is one line here."""
 
 SUPPLIERS_LOOK_S = 5.0
@@ -94,12 +96,13 @@ class Workers:
         timings = OrderTimings(settings.lock_s, settings.lock_ceiling_s, settings.review_s)
         orders, issuance = OrderActivities(self._database, timings), IssuanceActivities(self._database)
         catalog = CatalogActivities(self._database, self._directory)
+        imports = CatalogImportActivities(self._database)
         return Worker(
             self._client,
             task_queue=ORDER_TASK_QUEUE,
             workflows=list(WORKFLOWS),
             activities=[*_activities(orders), *_activities(issuance), *_activities(catalog),
-                        self._suppliers.read_negotiation],
+                        *_activities(imports), self._suppliers.read_negotiation],
             workflow_runner=workflow_runner(sandboxed=settings.worker_sandboxed),
             max_concurrent_activities=settings.worker_activities,
             max_concurrent_local_activities=settings.worker_activities,

@@ -9,8 +9,11 @@ from sqlmodel import SQLModel
 from storage import (
     accounts,
     catalog,
+    catalog_search,
+    category_attributes,
     events,
     idempotency,
+    import_staging,
     inventory,
     orders,
     risk,
@@ -18,7 +21,20 @@ from storage import (
     suppliers,
 )
 
-TABLE_MODULES = (accounts, catalog, events, idempotency, inventory, orders, risk, settlement, suppliers)
+TABLE_MODULES = (
+    accounts,
+    catalog,
+    catalog_search,
+    category_attributes,
+    events,
+    idempotency,
+    import_staging,
+    inventory,
+    orders,
+    risk,
+    settlement,
+    suppliers,
+)
 """Named so that importing them, which registers their tables, is plainly on purpose."""
 
 

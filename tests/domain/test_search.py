@@ -59,7 +59,13 @@ def test_a_name_mentions_what_it_contains(name: str, asked: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "question"),
-    [("圆领T恤", "t恤"), ("ＮＩＫＥ Air", "nike"), ("Café", "CAFE\u0301"), ("Straße", "STRASSE"), ("博物馆 门票", "门票,博物馆")],
+    [
+        ("圆领T恤", "t恤"),
+        ("ＮＩＫＥ Air", "nike"),
+        ("Café", "CAFE\u0301"),
+        ("Straße", "STRASSE"),
+        ("博物馆 门票", "门票,博物馆"),
+    ],
 )
 def test_spelling_that_readers_take_for_the_same_is_the_same(text: str, question: str) -> None:
     assert found(text, question)
