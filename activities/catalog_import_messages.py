@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CatalogImport:
-    """Which import to work. `created` and `refused`: what earlier runs of the workflow have come to."""
+    """Which import to work. All else is in the database, so that a run goes on where another ended."""
 
     import_id: str
-    created: int = 0
-    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,9 @@ class ImportChunk:
 
 @dataclass(frozen=True, slots=True)
 class ChunkWorked:
-    """What came of a chunk; nothing of either: no line waited any more, and the import is done."""
+    """What has come of the import so far. `done`: no line waits any more."""
 
+    done: bool
     created: int
     refused: int
 

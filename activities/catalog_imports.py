@@ -38,13 +38,13 @@ class CatalogImportActivities:
         """The next lines that wait. Once-only by the line's own state: one that was worked does not wait any more."""
         async with self._database.transaction() as cx:
             lines = await import_staging.waiting_lines(cx, chunk.import_id, chunk.lines)
-            if not lines:
+            if lines:
+                outcomes = await _work(cx, chunk.import_id, lines, self._clock())
+                await import_staging.record_outcomes(cx, chunk.import_id, outcomes, self._clock())
+            else:
                 await import_staging.finish_import(cx, chunk.import_id, self._clock())
-                return ChunkWorked(0, 0)
-            outcomes = await _work(cx, chunk.import_id, lines, self._clock())
-            await import_staging.record_outcomes(cx, chunk.import_id, outcomes, self._clock())
-        created = sum(outcome.product_id is not None for outcome in outcomes)
-        return ChunkWorked(created, len(outcomes) - created)
+            row = await import_staging.read_import(cx, chunk.import_id)
+        return ChunkWorked(not lines, row["created"], row["refused"])
 
 
 async def _work(cx: Connection, import_id: str, lines: Sequence[Row], now: datetime) -> list[Outcome]:

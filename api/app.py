@@ -20,8 +20,11 @@ import telemetry
 from activities.payloads import DATA_CONVERTER
 from api import (
     accounts,
+    bulk_imports,
     catalog,
     catalog_edits,
+    catalog_search,
+    category_tree,
     contract,
     documentation,
     errors,
@@ -46,8 +49,11 @@ ROUTERS: tuple[APIRouter, ...] = (
     exceptions.router,
     events.router,
     accounts.router,
+    catalog_search.router,  # before `catalog`, whose /v1/products/{product_id} would take its addresses
     catalog.router,
     catalog_edits.router,
+    category_tree.router,
+    bulk_imports.router,
     inventory.router,
     suppliers.router,
     supplier_callbacks.router,

@@ -223,7 +223,7 @@ class _Reader:
 
     def text(self, fields: Mapping[str, Any], name: str, pointer: str, at_least: int) -> str:
         value = fields.get(name, " " * at_least)
-        if not isinstance(value, str) or not at_least <= len(value) <= MAX_TEXT or "\x00" in value:
+        if not isinstance(value, str) or not at_least <= len(value) <= MAX_TEXT or not _storable(value):
             self._fault(f"{pointer}/{name}", "not_a_text", f"a text of {at_least} to {MAX_TEXT} characters is required")
             return ""
         return value
@@ -266,6 +266,11 @@ class _Reader:
         except DomainError as error:
             self._fault(f"{pointer}/price", error.code, str(error))
             return 0
+
+
+def _storable(text: str) -> bool:
+    """JSON can say what no database of texts can hold: U+0000 and lone surrogates."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _escaped(name: str) -> str:

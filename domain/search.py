@@ -11,6 +11,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 MAX_POSITION = 16_000
 """PostgreSQL keeps places up to 16383: what stands later in a product's texts is not indexed."""
@@ -20,6 +21,9 @@ MAX_WORD = 60
 
 MAX_TERMS = 16
 """Words of one question."""
+
+MAX_FACETS = 1000
+"""Of one product; with MAX_POSITION it keeps a product's words below the megabyte that a `tsvector` may have."""
 
 _FIELD_GAP = 8
 """Places between two texts of one product, so that no phrase reaches from one into the next."""
@@ -108,7 +112,7 @@ def vector(fields: Iterable[Field], facets: Iterable[str]) -> str:
             end = place
         start = end + _FIELD_GAP
     words = [f"{_quoted(lexeme)}:{','.join(found)}" for lexeme, found in places.items()]
-    return " ".join([*words, *(_quoted(facet) for facet in dict.fromkeys(facets))])
+    return " ".join([*words, *(_quoted(facet) for facet in islice(dict.fromkeys(facets), MAX_FACETS))])
 
 
 def terms(question: str) -> list[Term]:

@@ -172,8 +172,15 @@ async def _hold_turn(cx: Connection, import_id: str, turn: str, now: datetime, m
 
 
 async def waiting_lines(cx: Connection, import_id: str, limit: int) -> list[Row]:
-    """The next lines to work, with the import's row locked: nobody else works it until this transaction ends."""
-    await cx.execute("SELECT 1 FROM catalog_imports WHERE id = %s AND state = 'received' FOR UPDATE", (import_id,))
+    """The next lines to work, with the import's row locked: nobody else works it until this transaction ends.
+
+    None where the import is not received: what broke off, or is done, has nothing to work.
+    """
+    cursor = await cx.execute(
+        "SELECT 1 FROM catalog_imports WHERE id = %s AND state = 'received' FOR UPDATE", (import_id,)
+    )
+    if await cursor.fetchone() is None:
+        return []
     cursor = await cx.execute(
         "SELECT line_no, body FROM catalog_import_lines WHERE import_id = %s AND state = 'waiting' "
         "ORDER BY line_no LIMIT %s",

@@ -24,13 +24,11 @@ class CatalogImportWorkflow:
 
     @workflow.run
     async def run(self, asked: CatalogImport) -> CatalogImportReport:
-        created, refused = asked.created, asked.refused
         while True:
             worked = await workflow.execute_activity_method(
                 CatalogImportActivities.work_import_lines, ImportChunk(asked.import_id, LINES_PER_CHUNK), **DATABASE
             )
-            if not worked.created and not worked.refused:
-                return CatalogImportReport(asked.import_id, created, refused)
-            created, refused = created + worked.created, refused + worked.refused
+            if worked.done:
+                return CatalogImportReport(asked.import_id, worked.created, worked.refused)
             if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(CatalogImport(asked.import_id, created, refused))
+                workflow.continue_as_new(asked)

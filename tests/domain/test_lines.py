@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,7 @@ def lines_of(chunks: list[bytes]) -> list[tuple[int, bytes | None]]:
 @given(data=st.binary(max_size=60).map(lambda b: b.replace(b"x", b"\n")), cuts=st.lists(st.integers(0, 60), max_size=6))
 def test_where_the_stream_is_cut_makes_no_difference(data: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(data)]
-    chunks = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [data[a:b] for a, b in itertools.pairwise(edges)]
     expected = [(n, line.strip()) for n, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
     assert lines_of(chunks) == expected
 
