@@ -1,8 +1,8 @@
-"""The category tree, brands and the attributes of categories over HTTP. Each edit is logged."""
+"""The category tree and brands over HTTP; attributes of categories: category_attributes.py. Each edit is logged."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Path, Query
 from pydantic import Field
@@ -14,11 +14,9 @@ from api.deps import DatabaseDep, NowDep, capability
 from api.errors import problems
 from api.idempotency import Answer, KeeperDep
 from api.pages import Page, PagingDep
-from api.views import Flag, Id, Input, Name, View
-from domain.attributes import AttributeDefinition, AttributeScope, ValueKind
+from api.views import Id, Input, Name, View
 from domain.categories import CATEGORIES
-from domain.imports import MAX_ID
-from storage import category_attributes, category_tree
+from storage import category_tree
 from storage.category_tree import Row
 from storage.database import Connection
 
@@ -26,7 +24,6 @@ router = capability("Catalogue")
 
 CategoryId = Annotated[Id, Path(description="A category's id.", examples=["ticket"])]
 BrandId = Annotated[Id, Path(description="A brand's id.", examples=["2001"])]
-AttributeId = Annotated[int, Path(ge=1, le=MAX_ID, description="The attribute's number in documents.", examples=[201])]
 
 _CREATE = problems(401, 403, 404, 409, 413, 415)
 _EDIT = problems(401, 403, 404, 409, 412, 413, 415)
@@ -83,40 +80,6 @@ class BrandEdit(Input):
     """The new name."""
 
     name: Name = Field(examples=["Nike"])
-
-
-class AttributeInput(Input):
-    """A definition. `allowed` empty: any value of the kind."""
-
-    name: Name = Field(examples=["colour"])
-    scope: AttributeScope = Field(examples=["sales"], description="`sales` makes variants, `basic` describes.")
-    value_kind: ValueKind = ValueKind.TEXT
-    required: Flag = False
-    allowed: Annotated[list[Name], Field(max_length=500)] = Field([], examples=[["black", "white"]])
-
-
-class AttributeView(View):
-    """A definition in effect; `defined_by` is the category itself or one above it."""
-
-    attribute_id: int = Field(examples=[201])
-    name: str
-    scope: AttributeScope
-    value_kind: ValueKind
-    required: bool
-    allowed: list[str]
-    defined_by: str
-
-    @classmethod
-    def of(cls, definition: AttributeDefinition) -> AttributeView:
-        """The domain's value as it is shown."""
-        names = (name for name in cls.model_fields if name != "allowed")
-        return cls(allowed=list(definition.allowed), **{name: getattr(definition, name) for name in names})
-
-
-class AttributesView(View):
-    """All that a category's products can say of themselves, by scope, then by id."""
-
-    data: list[AttributeView]
 
 
 def _tagged(view: CategoryView | BrandView, status: int) -> Answer:
@@ -216,51 +179,6 @@ async def edit_category(
             now=now,
         )
     return _tagged(_category(row), 200).response()
-
-
-@router.put(
-    "/v1/categories/{category_id}/attributes/{attribute_id}",
-    response_model=AttributesView,
-    responses=problems(401, 403, 404, 413, 415, codes=["category_not_found"]),
-    summary="Define an attribute",
-)
-async def define_attribute(
-    category_id: CategoryId,
-    attribute_id: AttributeId,
-    body: AttributeInput,
-    caller: Writer,
-    database: DatabaseDep,
-    now: NowDep,
-) -> AttributesView:
-    """Made or replaced, for this category and all below it. From the first definition on, imports are checked; what is
-    there already stays as it is. Answers with all that is in effect."""
-    definition = AttributeDefinition(
-        attribute_id, body.name, body.scope, body.value_kind, body.required, tuple(body.allowed), category_id
-    )
-    async with database.transaction() as connection:
-        await category_attributes.define_attribute(connection, definition, actor=caller.ref, now=now)
-        return await _attributes(connection, category_id)
-
-
-@router.get(
-    "/v1/categories/{category_id}/attributes",
-    response_model=AttributesView,
-    responses=problems(401, 403, 404, codes=["category_not_found"]),
-    summary="List a category's attributes",
-)
-async def list_attributes(category_id: CategoryId, caller: Reader, database: DatabaseDep) -> AttributesView:
-    """Its own and inherited ones; of two with one id the nearer one counts."""
-    async with database.reading() as connection:
-        await category_tree.read_category(connection, category_id)
-        return await _attributes(connection, category_id)
-
-
-async def _attributes(connection: Connection, category_id: str) -> AttributesView:
-    defined: dict[str, Any] = await category_attributes.definitions_of(connection, [category_id])
-    found = defined.get(category_id, {}).values()
-    return AttributesView(
-        data=[AttributeView.of(each) for each in sorted(found, key=lambda each: (each.scope, each.attribute_id))]
-    )
 
 
 @router.post(
