@@ -8,8 +8,9 @@ results are texts that PostgreSQL reads as `tsvector` and `tsquery`.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -30,15 +31,19 @@ _FIELD_GAP = 8
 
 _FACET_BYTES = 400
 
-_UNSPACED = (
-    (0x3005, 0x3007),
-    (0x3040, 0x30FF),
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xAC00, 0xD7AF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x3FFFF),
+_UNSPACED = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+"""Chinese, Japanese and Korean characters, as a part of a character class."""
+
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff\u0e31-\u0e3a\u0e47-\u0e4e\u0f71-\u0f84\u102b-\u103e\u17b4-\u17d3\u20d0-\u20f0"
 )
+"""Signs that belong to the letter before them, such as accents and vowels."""
+
+_RUN = re.compile(f"[{_UNSPACED}]+|(?:[^\\W_{_UNSPACED}][{_MARKS}]*)+")
+"""Runs of characters of unspaced scripts, and words of others; punctuation and spaces end both."""
+
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +67,12 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _unspaced(character: str) -> bool:
-    code = ord(character)
-    return code >= 0x3005 and any(low <= code <= high for low, high in _UNSPACED)
+def _runs(text: str) -> list[str]:
+    return _RUN.findall(normal(text))
 
 
-def _runs(text: str) -> Iterator[str]:
-    """Runs of characters of unspaced scripts, and words of others; punctuation and spaces end both."""
-    run: list[str] = []
-    unspaced = False
-    for character in normal(text):
-        # a combining mark belongs to the letter before it
-        part = character.isalnum() or (bool(run) and not unspaced and unicodedata.category(character)[0] == "M")
-        if run and (not part or _unspaced(character) is not unspaced):
-            yield "".join(run)
-            run = []
-        if part:
-            run.append(character)
-            unspaced = _unspaced(character)
-    if run:
-        yield "".join(run)
-
-
-def _lexemes(text: str, start: int) -> Iterator[tuple[str, int]]:
-    """Each lexeme with its place: a word has one, of an unspaced run each character and each pair has one."""
-    place = start
-    for run in _runs(text):
-        if not _unspaced(run[0]):
-            yield run[:MAX_WORD], place
-            place += 1
-            continue
-        for index, character in enumerate(run):
-            yield character, place
-            if index + 1 < len(run):
-                yield run[index : index + 2], place
-            place += 1
+def _unspaced(run: str) -> bool:
+    return _IS_UNSPACED.match(run) is not None
 
 
 def vector(fields: Iterable[Field], facets: Iterable[str]) -> str:
@@ -104,22 +80,36 @@ def vector(fields: Iterable[Field], facets: Iterable[str]) -> str:
     places: dict[str, list[str]] = {}
     start = 1
     for field in fields:
-        end = start
-        for lexeme, place in _lexemes(field.text, start):
-            if place > MAX_POSITION:
-                break
-            places.setdefault(lexeme, []).append(f"{place}{field.weight}")
-            end = place
-        start = end + _FIELD_GAP
-    words = [f"{_quoted(lexeme)}:{','.join(found)}" for lexeme, found in places.items()]
+        start = _add(places, field, start) + _FIELD_GAP
+    # a word has neither quotes nor backslashes
+    words = [f"'{lexeme}':{','.join(found)}" for lexeme, found in places.items()]
     return " ".join([*words, *(_quoted(facet) for facet in islice(dict.fromkeys(facets), MAX_FACETS))])
+
+
+def _add(places: dict[str, list[str]], field: Field, start: int) -> int:
+    """Each lexeme of the field with its place: a word has one, of an unspaced run each character and each pair has
+    one. Returns the place behind the last."""
+    place, weight = start, field.weight
+    for run in _runs(field.text):
+        if not _unspaced(run):
+            if place <= MAX_POSITION:
+                places.setdefault(run[:MAX_WORD], []).append(f"{place}{weight}")
+            place += 1
+            continue
+        for index in range(min(len(run), MAX_POSITION + 1 - place)):
+            at = f"{place + index}{weight}"
+            places.setdefault(run[index], []).append(at)
+            if index + 1 < len(run):
+                places.setdefault(run[index : index + 2], []).append(at)
+        place += len(run)
+    return place
 
 
 def terms(question: str) -> list[Term]:
     """What a person's question asks for: every term must be there. Punctuation alone asks for nothing."""
     found: list[Term] = []
     for run in _runs(question):
-        if not _unspaced(run[0]):
+        if not _unspaced(run):
             lexemes: tuple[str, ...] = (run[:MAX_WORD],)
         elif len(run) == 1:
             lexemes = (run,)
@@ -133,7 +123,7 @@ def terms(question: str) -> list[Term]:
 
 def mentions(text: str, term: Term) -> bool:
     """Whether a text, such as the name of a brand, has the term."""
-    if _unspaced(term.text[0]):
+    if _unspaced(term.text):
         return any(term.text in run for run in _runs(text))
     return term.lexemes[0] in {run[:MAX_WORD] for run in _runs(text)}
 

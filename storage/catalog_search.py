@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlmodel
+from psycopg.types.json import Jsonb
 from sqlalchemy import Column, Index
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlmodel import SQLModel
@@ -83,11 +84,11 @@ async def index_products(cx: Connection, product_ids: Sequence[str]) -> None:
     await cx.execute(
         """
         INSERT INTO product_search (product_id, words)
-        SELECT id, words::tsvector FROM unnest(%s::text[], %s::text[]) AS made (id, words)
+        SELECT id, words::tsvector FROM jsonb_to_recordset(%s) AS made (id text, words text)
         ON CONFLICT (product_id) DO UPDATE SET words = excluded.words
         WHERE product_search.words IS DISTINCT FROM excluded.words
         """,
-        ([row["id"] for row in rows], [words_of(row) for row in rows]),
+        (Jsonb([{"id": row["id"], "words": words_of(row)} for row in rows]),),
     )
 
 

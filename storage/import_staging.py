@@ -195,13 +195,16 @@ async def record_outcomes(cx: Connection, import_id: str, outcomes: Sequence[Out
         """
         UPDATE catalog_import_lines l SET body = NULL, product_id = o.product_id, faults = o.faults,
             state = CASE WHEN o.product_id IS NULL THEN 'refused' ELSE 'created' END
-        FROM unnest(%s::bigint[], %s::text[], %s::jsonb[]) AS o (line_no, product_id, faults)
+        FROM jsonb_to_recordset(%s) AS o (line_no bigint, product_id text, faults jsonb)
         WHERE l.import_id = %s AND l.line_no = o.line_no AND l.state = 'waiting'
         """,
         (
-            [outcome.line_no for outcome in outcomes],
-            [outcome.product_id for outcome in outcomes],
-            [Jsonb(list(outcome.faults)) if outcome.faults else None for outcome in outcomes],
+            Jsonb(
+                [
+                    {"line_no": each.line_no, "product_id": each.product_id, "faults": list(each.faults) or None}
+                    for each in outcomes
+                ]
+            ),
             import_id,
         ),
     )

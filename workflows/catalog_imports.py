@@ -7,7 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.catalog_import_messages import CatalogImport, CatalogImportReport, ImportChunk
     from activities.catalog_imports import CatalogImportActivities
-    from workflows.policies import DATABASE
+    from workflows.policies import IMPORT_CHUNK
 
 LINES_PER_CHUNK = 500
 """One transaction's worth: some hundred milliseconds, and what a kill in the middle has to do again."""
@@ -26,7 +26,7 @@ class CatalogImportWorkflow:
     async def run(self, asked: CatalogImport) -> CatalogImportReport:
         while True:
             worked = await workflow.execute_activity_method(
-                CatalogImportActivities.work_import_lines, ImportChunk(asked.import_id, LINES_PER_CHUNK), **DATABASE
+                CatalogImportActivities.work_import_lines, ImportChunk(asked.import_id, LINES_PER_CHUNK), **IMPORT_CHUNK
             )
             if worked.done:
                 return CatalogImportReport(asked.import_id, worked.created, worked.refused)
