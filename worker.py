@@ -20,6 +20,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 import telemetry
 from activities.catalog import CatalogActivities
+from activities.catalog_imports import CatalogImportActivities
 from activities.failures import FailFast
 from activities.fulfilment import FulfilmentActivities
 from activities.issuance import IssuanceActivities
@@ -34,6 +35,7 @@ from settings import Settings
 from storage.database import Database
 from storage.supplier_contracts import list_suppliers
 from workflows.catalog import CatalogSyncWorkflow
+from workflows.catalog_imports import CatalogImportWorkflow
 from workflows.deliveries import DeliveryWorkflow
 from workflows.execution import supplier_queue
 from workflows.orders import ORDER_TASK_QUEUE, OrderWorkflow
@@ -41,7 +43,13 @@ from workflows.resolutions import ResolutionWorkflow
 
 _log = structlog.get_logger(__name__)
 
-WORKFLOWS = (OrderWorkflow, DeliveryWorkflow, ResolutionWorkflow, CatalogSyncWorkflow)
+WORKFLOWS = (
+    OrderWorkflow,
+    DeliveryWorkflow,
+    ResolutionWorkflow,
+    CatalogSyncWorkflow,
+    CatalogImportWorkflow,
+)
 """Every workflow there is. A new one is one line here."""
 
 SUPPLIERS_LOOK_S = 5.0
@@ -101,12 +109,14 @@ class Workers:
         fulfilment = FulfilmentActivities(self._database)
         catalog = CatalogActivities(self._database, self._directory)
         promotions = PromotionActivities(self._database)
+        imports = CatalogImportActivities(self._database)
         return Worker(
             self._client,
             task_queue=ORDER_TASK_QUEUE,
             workflows=list(WORKFLOWS),
             activities=[*_activities(orders), *_activities(issuance), *_activities(fulfilment),
-                        *_activities(promotions), *_activities(catalog), self._suppliers.read_negotiation],
+                        *_activities(promotions), *_activities(catalog), *_activities(imports),
+                        self._suppliers.read_negotiation],
             workflow_runner=workflow_runner(sandboxed=settings.worker_sandboxed),
             max_concurrent_activities=settings.worker_activities,
             max_concurrent_local_activities=settings.worker_activities,

@@ -21,8 +21,12 @@ from activities.payloads import DATA_CONVERTER
 from adapters.gate.tokens import TicketKeys
 from api import (
     accounts,
+    bulk_imports,
     catalog,
     catalog_edits,
+    catalog_search,
+    category_attributes,
+    category_tree,
     code_pools,
     contract,
     documentation,
@@ -60,8 +64,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     gate_offline.router,
     events.router,
     accounts.router,
+    catalog_search.router,  # before `catalog`, whose /v1/products/{product_id} would take its addresses
     catalog.router,
     catalog_edits.router,
+    category_tree.router,
+    category_attributes.router,
+    bulk_imports.router,
     inventory.router,
     code_pools.router,
     offers.router,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -59,16 +61,23 @@ _IMPORT_BODY = {
 }
 
 
-async def document_of(request: Request) -> ImportedProduct:
-    """The body as a merchant's document, read from its own text so that no price is ever a float."""
+@contextmanager
+def _as_input() -> Iterator[None]:
+    """What is wrong with a document is wrong with the request's body."""
     try:
-        return parse_product(await request.body())
+        yield
     except UnknownCategory as error:
         fault = {"type": error.code, "loc": ("body", "categoryId"), "msg": str(error)}
         raise RequestValidationError([fault]) from error
     except DocumentRefused as error:
         faults = [_located(each.pointer, each.code, each.detail) for each in error.faults]
         raise RequestValidationError(faults) from error
+
+
+async def document_of(request: Request) -> ImportedProduct:
+    """The body as a merchant's document, read from its own text so that no price is ever a float."""
+    with _as_input():
+        return parse_product(await request.body())
 
 
 def _located(pointer: str, code: str, detail: str) -> dict[str, Any]:
@@ -105,13 +114,15 @@ async def import_product(
 ) -> Response:
     """A merchant's product with its variants, first prices (decimal, in CNY) and stock; it becomes a `draft`.
 
-    `categoryId` decides the kind (1003xxx physical, 1005xxx virtual) and default weight and size. All faults of a
-    document are named at once, each with its place; nothing is rounded.
+    `categoryId` decides the kind: a category of the tree, whose attributes are checked, or else a merchants' family
+    (1003xxx physical, 1005xxx virtual) with default weight and size. All faults of a document are named at once, each
+    with its place; nothing is rounded.
     """
 
     async def create(connection: Connection) -> Answer:
         product_id = f"prd_{secrets.token_hex(10)}"
-        await create_imported(connection, document, product_id=product_id, actor=caller.ref, now=now)
+        with _as_input():
+            await create_imported(connection, document, product_id=product_id, actor=caller.ref, now=now)
         detail = await catalog_reading.get_product(connection, product_id, Visibility())
         view = Eyes(caller, DEFAULT_CHANNEL, None, now).product(detail)
         return Answer(201, view, {"Location": f"/v1/products/{product_id}"})
@@ -132,7 +143,8 @@ async def list_products(
     supplier_id: Annotated[Id | None, Query(examples=["northgate"])] = None,
     updated_since: Annotated[Instant | None, Query(description="Changed then or later.")] = None,
 ) -> Response:
-    """Products in the order of their last change: read on from the last cursor, or by `updated_since`, to keep up."""
+    """Products in the order of their last change. To keep up with changes, read `GET /v1/products/changes` instead: it
+    misses nothing that was being written meanwhile, and tells what is gone."""
     query = ProductQuery(status, kind, category_id, supplier_id, updated_since)
     position = paging.after(eyes.caller)
     after = (datetime.fromisoformat(str(position[0])), str(position[1])) if position else None

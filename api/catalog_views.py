@@ -110,9 +110,9 @@ class Eyes:
     def __init__(self, caller: Principal, channel: str, currency: str | None, now: datetime) -> None:
         self.caller = caller
         self.operator = caller.kind is not PrincipalKind.DISTRIBUTOR
-        self._channel = channel
-        self._currency = currency
-        self._now = now
+        self.channel = channel
+        self.currency = currency
+        self.now = now
         grants = [grant for grant in caller.grants if grant.action is Action.CATALOG_READ and grant.holds(now)]
         self.visible = Visibility() if self.operator else _visibility(grants)
 
@@ -144,9 +144,9 @@ class Eyes:
         )
 
     def _price(self, sku: SkuDetail) -> MoneyView | None:
-        currencies = [self._currency] if self._currency else sorted({price.currency for price in sku.prices})
+        currencies = [self.currency] if self.currency else sorted({price.currency for price in sku.prices})
         for currency in currencies:
-            if found := price_at(sku.prices, self._channel, currency, self._now):
+            if found := price_at(sku.prices, self.channel, currency, self.now):
                 return MoneyView.of(Money(found.amount_minor, found.currency))
         return None
 

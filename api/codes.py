@@ -31,6 +31,9 @@ CATALOGUE: dict[str, Kind] = {
     "cursor_invalid": Kind(
         400, "Cursor invalid", "Use `next_cursor` unchanged, with the same filters and the same caller; or start anew."
     ),
+    "feed_scope_changed": Kind(
+        410, "Permissions changed", "Read the feed anew without a cursor, and drop whatever that reading does not list."
+    ),
     "unauthenticated": Kind(401, "Not authenticated", "Send a valid key; the reason of a refusal is never told."),
     "not_permitted": Kind(403, "Not permitted", "The caller is known and has no grant for this action or resource."),
     "not_found": Kind(404, "Not found", "No such address, or nothing of yours under this id."),
@@ -40,9 +43,12 @@ CATALOGUE: dict[str, Kind] = {
         409, "Still running", "The first request with this key has no answer yet: repeat it after `Retry-After`.", True
     ),
     "precondition_failed": Kind(412, "Changed meanwhile", "`If-Match` names another version: read again."),
-    "body_too_large": Kind(413, "Body too large", "At most 1 MiB per request."),
+    "body_too_large": Kind(413, "Body too large", "At most 1 MiB per request; bulk imports 256 MiB."),
+    "too_many_lines": Kind(413, "Too many lines", "At most 200,000 lines per bulk import."),
     "uri_too_long": Kind(414, "Address too long", "Path and query are at most 8 KiB."),
-    "unsupported_media_type": Kind(415, "Unsupported media type", "Send `Content-Type: application/json`."),
+    "unsupported_media_type": Kind(
+        415, "Unsupported media type", "Send `Content-Type: application/json`; bulk imports are `application/x-ndjson`."
+    ),
     "validation_failed": Kind(422, "Invalid input", "`errors` names each field by a JSON pointer."),
     "idempotency_key_reused": Kind(
         422, "Idempotency-Key reused", "This key belongs to another body: use a fresh key for another wish."
@@ -56,6 +62,7 @@ CATALOGUE: dict[str, Kind] = {
     "overloaded": Kind(503, "Overloaded", "Too much at once: try again after `Retry-After`.", True),
     "not_ready": Kind(503, "Not ready", "`missing` names what this process cannot reach.", True),
     "currency_mismatch": Kind(409, "Currency mismatch", "One currency per order; nothing is converted."),
+    "unknown_kind": Kind(422, "Unknown kind", "`known` names the kinds of things that are sold."),
     "not_grantable": Kind(422, "Not grantable", "Only an operator's role gives this action."),
     "promotion_invalid": Kind(422, "Invalid promotion", "Terms, window or coupons that nobody can have meant."),
     "order_state_conflict": Kind(409, "State conflict", "`state` is the order's, `allowed_from` names the legal ones."),

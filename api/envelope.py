@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -21,6 +22,9 @@ from api.codes import kind_of
 from api.errors import problem, unexpected
 
 MAX_BODY_BYTES = 1024 * 1024
+STREAMED_BYTES: Mapping[tuple[str, str], int] = {("POST", "/v1/catalog-imports"): 256 * 1024 * 1024}
+"""Routes that never hold their body as a whole, with the most that each takes."""
+
 MAX_ADDRESS_BYTES = 8 * 1024
 
 REQUESTS = Counter("tessera_http_requests", "Answers by route template and status.", ["method", "route", "status"])
@@ -67,6 +71,11 @@ class Trace:
         return cls(request_id, f"00-{trace_id}-{secrets.token_hex(8)}-01", trace_id)
 
 
+def most_bytes(scope: Scope) -> int:
+    """The largest body that the request's route takes."""
+    return STREAMED_BYTES.get((scope["method"], scope["path"]), MAX_BODY_BYTES)
+
+
 def _bounds(scope: Scope, headers: Headers) -> Response | None:
     """What is refused before any route looks at it."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
@@ -79,12 +88,12 @@ def _bounds(scope: Scope, headers: Headers) -> Response | None:
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()) or len(headers.getlist("content-length")) > 1:
         return problem(scope, "bad_request", "`Content-Length` is no single number.")
-    if len(length) > 12 or int(length) > MAX_BODY_BYTES:
+    if len(length) > 12 or int(length) > most_bytes(scope):
         return problem(scope, "body_too_large", kind_of("body_too_large").help)
     return None
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, most: int) -> Receive:
     """A body without (or beyond) its declared length is cut where it passes the bound."""
     received = 0
 
@@ -93,7 +102,7 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         if message["type"] == "http.request":
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
+            if received > most:
                 raise BodyTooLarge
         return message
 
@@ -133,7 +142,7 @@ class Envelope:
             if refused is not None:
                 await refused(scope, receive, answering)
             else:
-                await self._app(scope, _bounded(receive), answering)
+                await self._app(scope, _bounded(receive, most_bytes(scope)), answering)
         except Exception as error:
             if status:
                 raise  # half an answer is out: the server has to break the connection

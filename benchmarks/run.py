@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from rich.console import Console
 
-from benchmarks import inventory, orders, results
+from benchmarks import catalog, inventory, orders, results
 from benchmarks.lives import NotAsExpected
 from benchmarks.results import Result
 from benchmarks.world import World, world
@@ -17,6 +17,8 @@ BENCHMARKS: Mapping[str, Callable[[World], Awaitable[list[Result]]]] = {
     "placing": orders.placing,
     "hot-sku": inventory.hot_sku,
     "sold-out": inventory.sold_out,
+    "bulk-import": catalog.bulk_import,
+    "search": catalog.search,
 }
 
 

@@ -6,7 +6,7 @@ Amounts are decimal numbers in major units and are read as decimals from the tex
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -87,10 +87,13 @@ class ImportedSku:
 
 @dataclass(frozen=True, slots=True)
 class ImportedProduct:
-    """A document that can be imported: prices in minor units of IMPORT_CURRENCY."""
+    """A document that can be imported: prices in minor units of IMPORT_CURRENCY.
+
+    `family` is None where the id is of none of the merchants' families: then only the tree can know the category.
+    """
 
     category_id: str
-    family: Family
+    family: Family | None
     title: str
     description: str
     brand_id: str | None
@@ -99,7 +102,7 @@ class ImportedProduct:
 
 
 def parse_product(text: bytes) -> ImportedProduct:
-    """The product of a merchant's document. Raises DocumentRefused, or UnknownCategory."""
+    """The product of a merchant's document. Raises DocumentRefused."""
     document = _load(text)
     reader = _Reader()
     fields = reader.fields_of(document, "", ("categoryId", "spu", "skus"), ("basicAttributes",))
@@ -118,12 +121,51 @@ def parse_product(text: bytes) -> ImportedProduct:
     return ImportedProduct(str(category), family_of(category), title, description, brand_id, attributes, tuple(skus))
 
 
-def family_of(category_id: int) -> Family:
-    """The family that decides kind and defaults. Raises UnknownCategory."""
-    for family in FAMILIES:
-        if str(category_id // 1000) == family.id:
-            return family
-    raise UnknownCategory(str(category_id), [f"{family.id}xxx ({family.kind})" for family in FAMILIES])
+def family_of(category_id: int) -> Family | None:
+    """The family that decides kind and defaults, unless the category tree knows the id itself."""
+    return next((family for family in FAMILIES if str(category_id // 1000) == family.id), None)
+
+
+def unknown_category(category_id: str) -> UnknownCategory:
+    """Neither the tree nor a family knows the id."""
+    return UnknownCategory(category_id, [f"{family.id}xxx ({family.kind})" for family in FAMILIES])
+
+
+class LineSplitter:
+    """Lines out of a stream of bytes, numbered from 1; blank ones are skipped, and no more than one is ever kept."""
+
+    def __init__(self) -> None:
+        self._line_no = 0
+        self._rest = bytearray()
+        self._overlong = False
+
+    def feed(self, chunk: bytes) -> Iterator[tuple[int, bytes | None]]:
+        """The lines that end within this chunk; None in place of a line of more than MAX_BYTES."""
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            self._add(part)
+            yield from self._end()
+        self._add(rest)
+
+    def close(self) -> Iterator[tuple[int, bytes | None]]:
+        """The last line, where no line break ends it."""
+        if self._rest or self._overlong:
+            yield from self._end()
+
+    def _add(self, part: bytes) -> None:
+        if self._overlong or len(self._rest) + len(part) > MAX_BYTES:
+            self._overlong = True
+            self._rest.clear()
+        else:
+            self._rest += part
+
+    def _end(self) -> Iterator[tuple[int, bytes | None]]:
+        line, overlong = bytes(self._rest).strip(), self._overlong
+        self._line_no += 1
+        self._rest.clear()
+        self._overlong = False
+        if overlong or line:
+            yield self._line_no, None if overlong else line
 
 
 def _load(text: bytes) -> object:
@@ -181,7 +223,7 @@ class _Reader:
 
     def text(self, fields: Mapping[str, Any], name: str, pointer: str, at_least: int) -> str:
         value = fields.get(name, " " * at_least)
-        if not isinstance(value, str) or not at_least <= len(value) <= MAX_TEXT or "\x00" in value:
+        if not isinstance(value, str) or not at_least <= len(value) <= MAX_TEXT or not _storable(value):
             self._fault(f"{pointer}/{name}", "not_a_text", f"a text of {at_least} to {MAX_TEXT} characters is required")
             return ""
         return value
@@ -224,6 +266,11 @@ class _Reader:
         except DomainError as error:
             self._fault(f"{pointer}/price", error.code, str(error))
             return 0
+
+
+def _storable(text: str) -> bool:
+    """JSON can say what no database of texts can hold: U+0000 and lone surrogates."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _escaped(name: str) -> str:

@@ -21,6 +21,7 @@ class CategoryRow(SQLModel, table=True):
     parent_id: str | None = Field(default=None, foreign_key="categories.id", index=True)
     name: str
     kind: str
+    version: int = 1
 
 
 class BrandRow(SQLModel, table=True):
@@ -28,18 +29,22 @@ class BrandRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     name: str
+    version: int = 1
 
 
 class ProductRow(SQLModel, table=True):
     """An SPU. `attributes` are the basic ones, as imported; `buyer_limit` is units per buyer and event (0: none).
 
     `supplier_key` joins the same product over suppliers (their `reference`); `time_zone` (IANA) decides event days.
+    `position` and `was_on_shelf` are kept by the database alone: the place in the feed of changes (catalog_feed.py),
+    and whether buyers may ever have seen the product.
     """
 
     __tablename__ = "products"
     __table_args__ = (
         one_of("status", ProductStatus),
         Index("products_updated", "updated_at", "id"),
+        Index("products_feed", "position", "id"),
         CheckConstraint("buyer_limit >= 0", name="buyer_limit_not_negative"),
     )
 
@@ -61,6 +66,8 @@ class ProductRow(SQLModel, table=True):
     created_at: datetime = at()
     updated_at: datetime = at()
     version: int = 1
+    position: int = big(default=None, sa_column_kwargs={"server_default": text("0")})
+    was_on_shelf: bool = False
 
 
 class SkuRow(SQLModel, table=True):
@@ -92,6 +99,7 @@ class PriceRow(SQLModel, table=True):
         CheckConstraint("amount_minor >= 0", name="amount_not_negative"),
         CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="window_not_empty"),
         UniqueConstraint("sku_id", "channel", "currency", "valid_from"),
+        Index("prices_amount", "currency", "amount_minor"),
     )
 
     id: str = Field(primary_key=True)

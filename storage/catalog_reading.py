@@ -56,13 +56,13 @@ class ProductDetail:
     skus: tuple[SkuDetail, ...] = field(default_factory=tuple)
 
 
-_VISIBLE = """
+VISIBLE = """
     p.status = ANY(%(statuses)s) AND (%(everything)s OR p.id = ANY(%(product_ids)s)
         OR p.category_id IN (SELECT id FROM granted)
         OR EXISTS (SELECT FROM offers o JOIN skus s ON s.id = o.sku_id
                    WHERE s.product_id = p.id AND o.active AND o.supplier_id = ANY(%(supplier_ids)s)))
 """
-_GRANTED = """
+GRANTED = """
     WITH RECURSIVE granted (id) AS (
         SELECT unnest(%(category_ids)s::text[])
         UNION SELECT c.id FROM granted g JOIN categories c ON c.parent_id = g.id),
@@ -72,7 +72,8 @@ _GRANTED = """
 """
 
 
-def _parameters(visible: Visibility) -> dict[str, Any]:
+def visibility_parameters(visible: Visibility) -> dict[str, Any]:
+    """What VISIBLE and GRANTED name."""
     return {
         "everything": visible.everything,
         "statuses": [str(status) for status in visible.statuses],
@@ -88,8 +89,8 @@ async def list_products(
 ) -> list[ProductDetail]:
     """Products in the order of their last change, so that a reader who goes on from the end misses nothing."""
     cursor = await cx.execute(
-        f"""{_GRANTED} SELECT p.id FROM products p
-        WHERE {_VISIBLE}
+        f"""{GRANTED} SELECT p.id FROM products p
+        WHERE {VISIBLE}
           AND (%(status)s::text IS NULL OR p.status = %(status)s) AND (%(kind)s::text IS NULL OR p.kind = %(kind)s)
           AND (%(category)s::text IS NULL OR p.category_id IN (SELECT id FROM chosen))
           AND (%(supplier)s::text IS NULL OR EXISTS (SELECT FROM offers o JOIN skus s ON s.id = o.sku_id
@@ -98,7 +99,7 @@ async def list_products(
           AND (%(after_at)s::timestamptz IS NULL OR (p.updated_at, p.id) > (%(after_at)s, %(after_id)s::text))
         ORDER BY p.updated_at, p.id LIMIT %(limit)s""",
         {
-            **_parameters(visible),
+            **visibility_parameters(visible),
             "status": query.status,
             "kind": query.kind,
             "category": query.category_id,
@@ -115,8 +116,8 @@ async def list_products(
 async def get_product(cx: Connection, product_id: str, visible: Visibility) -> ProductDetail:
     """Raises ProductNotFound: what a caller may not see does not exist for it."""
     cursor = await cx.execute(
-        f"{_GRANTED} SELECT p.id FROM products p WHERE p.id = %(id)s AND {_VISIBLE}",
-        {**_parameters(visible), "id": product_id},
+        f"{GRANTED} SELECT p.id FROM products p WHERE p.id = %(id)s AND {VISIBLE}",
+        {**visibility_parameters(visible), "id": product_id},
     )
     if await cursor.fetchone() is None:
         raise ProductNotFound(product_id)

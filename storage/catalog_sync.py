@@ -14,6 +14,7 @@ from typing import Any
 from domain.catalog import DEFAULT_CHANNEL, ProductEvent, ProductStatus
 from domain.supplier_catalog import TICKETS, ListedSession, ListedUnit, Listing
 from storage.catalog_log import last_logged, log_operation
+from storage.catalog_search import index_products
 from storage.catalog_writing import (
     NewProduct,
     NewSku,
@@ -68,7 +69,9 @@ async def write_listing(cx: Connection, listing: Listing, now: datetime) -> Outc
     await _rank_offers(cx, listing.own_product_id)
     for unit in listing.units:
         await _write_price(cx, listing, unit, said_last, now)
-    if not created:
+    if created:
+        await index_products(cx, [listing.own_product_id])
+    else:
         await touch_product(cx, listing.own_product_id, now)
     await log_operation(cx, at=now, actor=actor, action="listing.read", subject=subject, before=said_last, after=facts)
     return Outcome.CREATED if created else Outcome.CHANGED

@@ -19,6 +19,7 @@ from domain.catalog import (
 )
 from domain.errors import DomainError
 from storage.catalog_log import log_operation
+from storage.catalog_search import index_products
 from storage.database import Connection
 
 EDITABLE = ("title", "description", "attributes", "terms", "images", "buyer_limit", "visitors_required")
@@ -83,11 +84,6 @@ async def ensure_category(cx: Connection, category_id: str, parent_id: str | Non
         "INSERT INTO categories (id, parent_id, name, kind) VALUES (%s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
         (category_id, parent_id, name, kind),
     )
-
-
-async def ensure_brand(cx: Connection, brand_id: str, name: str) -> None:
-    """The brand, made if it is missing."""
-    await cx.execute("INSERT INTO brands (id, name) VALUES (%s, %s) ON CONFLICT (id) DO NOTHING", (brand_id, name))
 
 
 async def insert_product(cx: Connection, product: NewProduct, now: datetime) -> bool:
@@ -223,8 +219,12 @@ async def product_of_sku(cx: Connection, sku_id: str) -> str:
 
 
 async def touch_product(cx: Connection, product_id: str, now: datetime) -> None:
-    """The product counts as changed: distributors who read by `updated_since` get it again."""
+    """The product, which is locked, counts as changed: the feed shows it again, and search finds it as it is now.
+
+    Whatever edits a product or its variants calls this, after the edit.
+    """
     await cx.execute("UPDATE products SET version = version + 1, updated_at = %s WHERE id = %s", (now, product_id))
+    await index_products(cx, [product_id])
 
 
 async def edit_product(

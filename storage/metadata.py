@@ -9,10 +9,13 @@ from sqlmodel import SQLModel
 from storage import (
     accounts,
     catalog,
+    catalog_search,
+    category_attributes,
     events,
     fulfilment,
     gate,
     idempotency,
+    import_staging,
     inventory,
     orders,
     promotions,
@@ -22,9 +25,22 @@ from storage import (
 )
 
 TABLE_MODULES = (
-    accounts, catalog, events, fulfilment, gate, idempotency, inventory, orders, promotions, risk, settlement,
+    accounts,
+    catalog,
+    catalog_search,
+    category_attributes,
+    events,
+    fulfilment,
+    gate,
+    idempotency,
+    import_staging,
+    inventory,
+    orders,
+    promotions,
+    risk,
+    settlement,
     suppliers,
-)  # fmt: skip
+)
 """Named so that importing them, which registers their tables, is plainly on purpose."""
 
 

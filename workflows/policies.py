@@ -23,6 +23,12 @@ DATABASE = ActivityConfig(
 )
 """One transaction of ours as a normal activity: retried until the database is back, without filling the history."""
 
+IMPORT_CHUNK = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=10),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=15)),
+)
+"""Some hundred rows in one transaction of ours: for ever, and soon again where its worker was killed."""
+
 SUPPLIER_READ = ActivityConfig(
     start_to_close_timeout=timedelta(minutes=5),
     heartbeat_timeout=timedelta(seconds=60),

@@ -57,7 +57,7 @@ def test_every_parameter_is_described_and_what_is_needed_has_an_example(document
 def test_every_body_has_an_example(document: dict[str, Any]) -> None:
     for key, operation in contract.operations(document):
         if "requestBody" in operation:
-            content = operation["requestBody"]["content"]["application/json"]
+            (content,) = operation["requestBody"]["content"].values()
             name = content["schema"].get("$ref", "").rpartition("/")[2]
             shape = document["components"]["schemas"].get(name, {})
             assert "example" in content or "examples" in shape, key

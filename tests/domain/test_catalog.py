@@ -16,14 +16,13 @@ from domain.catalog import (
     ProductStatus,
     Sellable,
     SkuFacts,
-    UnknownCategory,
     canonical,
     price_at,
     sellable,
     snapshot_of,
 )
 from domain.decimals import AmountOutOfRange, TooManyDecimals, to_minor
-from domain.imports import DocumentRefused, parse_product
+from domain.imports import FAMILIES, DocumentRefused, parse_product
 from domain.machines import IllegalTransition
 from domain.supplier_catalog import ListedUnit, Listing, ListingRefused
 
@@ -125,13 +124,12 @@ def document(**changed: object) -> bytes:
 
 def test_a_documents_family_decides_kind_weight_and_size() -> None:
     product = parse_product(document())
-    assert (product.family.kind, product.family.weight_g) == ("physical", 500)
-    assert parse_product(document(categoryId=1005002)).family.kind == "virtual"
+    assert product.family == FAMILIES[0]
+    assert parse_product(document(categoryId=1005002)).family == FAMILIES[1]
 
 
-def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(UnknownCategory):
-        parse_product(document(categoryId=1009001))
+def test_what_is_of_no_family_is_for_the_category_tree_to_know() -> None:
+    assert parse_product(document(categoryId=1009001)).family is None
 
 
 def test_prices_are_read_from_the_text_and_never_as_floats() -> None:
