@@ -105,7 +105,7 @@ async def read_books(settings: Settings) -> list[BookEntry] | None:
     """The books of all simulators that answer; None where that of the ticket suppliers does not."""
     async with httpx2.AsyncClient(trust_env=False) as http:
         books: dict[str, list[BookEntry]] = {}
-        for simulator in ("supplier", "topup"):
+        for simulator in ("supplier", "topup", "carrier"):
             control = Control(http, settings.simulator_url(simulator))
             with contextlib.suppress(httpx2.HTTPError):
                 names = [each["name"] for each in await control.suppliers()]

@@ -33,14 +33,13 @@ from api.account_views import first_grants
 from api.promotion_views import PercentOffInput, PromotionInput
 from domain.access import AccountExists, Role
 from domain.catalog import ProductEvent, ProductStatus
-from domain.imports import parse_product
 from domain.supplier_catalog import TICKETS, derived_id
+from seed_goods import ensure_goods
 from seed_keys import ensure_keys
 from seed_suppliers import TICKET_SUPPLIERS, ensure_suppliers
 from settings import Settings
 from storage import accounts, catalog_reading, catalog_writing, coupons, promotion_writing, stock, warehouses
 from storage.accounts import DistributorRow, OperatorRow
-from storage.catalog_imports import create_imported
 from storage.catalog_reading import ProductQuery, Visibility
 from storage.coupons import NewCoupon
 from storage.database import Connection, Database
@@ -48,7 +47,6 @@ from storage.stock import Movement
 from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
 
 ACTOR = "service/seed"
-DOCUMENTS = Path(__file__).with_name("seeds")
 CURRENCY, TIME_ZONE = "CNY", "Asia/Shanghai"
 SYNC_TIMEOUT = timedelta(seconds=120)
 SYNC_EVERY = timedelta(hours=1)
@@ -94,7 +92,7 @@ class SeedReport:
     suppliers: tuple[str, ...]
     synced: dict[str, Any] = field(default_factory=dict)
     tickets_on_shelf: tuple[str, ...] = ()
-    drafts: tuple[str, ...] = ()
+    goods: tuple[str, ...] = ()
     own_quota: tuple[str, ...] = ()
 
 
@@ -110,12 +108,12 @@ async def run(settings: Settings) -> SeedReport:
         await _campaign(database)
         suppliers = await ensure_suppliers(database, settings, actor=ACTOR)
         synced = await _catalogues(settings)
-        drafts = await _documents(database)
         await _warehouses(database)
+        goods = await ensure_goods(database, actor=ACTOR, now=_now())
         quota = await _own_quota(database)
         on_shelf = await _put_tickets_on_shelf(database)
-    report = SeedReport(keys_file, operators, distributors, suppliers, synced, on_shelf, drafts, quota)
-    log.info("seed.finished", tickets=len(on_shelf), drafts=len(drafts), suppliers=len(suppliers))
+    report = SeedReport(keys_file, operators, distributors, suppliers, synced, on_shelf, goods, quota)
+    log.info("seed.finished", tickets=len(on_shelf), goods=len(goods), suppliers=len(suppliers))
     return report
 
 
@@ -221,17 +219,6 @@ async def _schedule(client: Client, supplier_id: str) -> None:
     )
     with contextlib.suppress(ScheduleAlreadyRunningError):
         await client.create_schedule(catalog_workflow_id(supplier_id), schedule)
-
-
-async def _documents(database: Database) -> tuple[str, ...]:
-    """Our own documents as a merchant would send them: drafts, under ids that follow from their file's name."""
-    drafts = []
-    for path in sorted(DOCUMENTS.glob("*.json")):
-        product = parse_product(await asyncio.to_thread(path.read_bytes))
-        async with database.transaction() as cx:
-            product_id = derived_id("prd", "seed", path.stem)
-            drafts.append(await create_imported(cx, product, product_id=product_id, actor=ACTOR, now=_now()))
-    return tuple(drafts)
 
 
 async def _warehouses(database: Database) -> None:
