@@ -150,7 +150,9 @@ class IssuanceActivities:
             if line.status not in (OrderStatus.ISSUED, OrderStatus.REFUNDING):
                 return
             credit = message.supplier_credit_minor
-            order.take_back_line(booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit)
+            rest_minor = order.take_back_line(
+                booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit
+            )
             await save(cx, order, actor=message.actor, at=message.at)
             await void_line(cx, order.order_no, booking.line_no, at=message.at, reason=message.reason)
             await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at)
@@ -159,11 +161,11 @@ class IssuanceActivities:
             facts = facts_of(order, line)
             await insert_flows(
                 cx,
-                [flow_at_refund(facts, line.total_minor, message.at)],
+                [flow_at_refund(facts, rest_minor, message.at)],
                 [flow_at_supplier_refund(facts, booking.supplier_id, credit, message.at)],
                 await end_subsidies(cx, order, [line], message.at),
             )
-            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
+            await order_credit.give_back(cx, order.distributor_id, rest_minor)
 
     @activity.defn
     async def keep_line(self, message: KeepLine) -> None:

@@ -207,7 +207,7 @@ class OrderActivities:
 async def _fail_gone(
     cx: Connection, order: Order, gone: list[int], message: ConfirmOrder
 ) -> list[ReceivableFlow | None]:
-    """Fail these lines, or all where it is all or nothing: the others' stock and codes come back, and credit after the flows."""
+    """Fail these lines, or all where it is all or nothing: the others' stock and codes come back; credit follows."""
     if gone and order.all_or_nothing:
         for line_no in {line.line_no for line in order.lines} - set(gone):
             await order_stock.give_back(cx, order.order_no, line_no, at=message.at)
