@@ -283,7 +283,12 @@ class OrderStory:
         holds = [line.held for line in self._gone if line.held is not None]
         releases = [asyncio.create_task(Release.of(each, reason="stock_gone", sure=True).run()) for each in holds]
         lines = list(self._lines.values())
-        await asyncio.gather(*(line.run() for line in lines if line.status is OrderStatus.ISSUING))
+        # What an earlier host of the order had brought to its end, but for the last of it.
+        releases += [asyncio.create_task(line.finish_releases()) for line in lines]
+        await asyncio.gather(
+            *(line.run() for line in lines if line.status is OrderStatus.ISSUING),
+            *(line.deliver() for line in lines if line.status is OrderStatus.ISSUED),
+        )
         going_back = [line for line in lines if line.status is OrderStatus.REFUNDING]
         if self._required_plan().all_or_nothing and any(line.status is OrderStatus.REFUNDED for line in lines):
             going_back += [line for line in lines if line.status is OrderStatus.ISSUED]

@@ -12,6 +12,7 @@ from activities.fulfilment import FulfilmentActivities
 from activities.fulfilment_messages import RecordTracking, UnitReport, WriteOff
 from activities.issuance import IssuanceActivities
 from activities.order_messages import BookingRef, TakeBackLine
+from api import order_host
 from domain.units import TrackedEvent
 from storage import units
 from tests.platform import Platform
@@ -436,8 +437,9 @@ async def test_what_is_told_in_whatever_order_says_where_a_parcel_stands(platfor
     carrier = await platform.a_carrier(calls_back=False)
     order_no = await issued(platform, caller, carrier)
     picked_up = datetime.now(UTC)
-    for happening, hours in (("shipped", 0), ("found", 2), ("lost", 1)):
-        await tell(platform, order_no, TrackedEvent(happening, picked_up + timedelta(hours=hours)))
+    await tell(platform, order_no, TrackedEvent("shipped", picked_up))
+    await tell(platform, order_no, TrackedEvent("found", picked_up + timedelta(hours=2)))
+    await tell(platform, order_no, TrackedEvent("lost", picked_up + timedelta(hours=1)))
     assert (await unit(platform, order_no))["state"] == "shipped"
 
 
@@ -468,3 +470,36 @@ async def tell(platform: Platform, order_no: int, event: TrackedEvent) -> None:
     (booked,) = await bookings_of(platform, order_no)
     report = UnitReport(order_no, 1, booked["attempt"], (event,))
     await FulfilmentActivities(platform.database).record_tracking(RecordTracking(report, event.at))
+
+
+async def test_a_parcel_that_was_being_called_back_still_is_when_the_orders_process_was_lost(
+    platform: Platform, caller: Caller
+) -> None:
+    """One line has failed and its other parcel is on its way back; another line is not decided for a long time."""
+    carrier, seller = await platform.a_carrier(), await platform.a_supplier()
+    shirt = await in_two_warehouses(platform, carrier, here=1, there=1)
+    order_no = await platform.placed(caller, (shirt, 2), await platform.a_ticket(seller), ship_to=ADDRESS)
+    await carrier.next("ship", "reject")
+    await carrier.next("cancel", "error_before", count=2)
+    await seller.fails(True)
+    await platform.confirm(caller, order_no, wait_s=0)
+
+    async def on_its_way_back() -> bool:
+        found = await platform.rows("SELECT state FROM bookings WHERE order_no = %s", order_no)
+        return "releasing" in [row["state"] for row in found]
+
+    await platform.until(on_its_way_back)
+    await carrier.fails(True)
+    await platform.host(order_no).terminate("lost")
+    await carrier.fails(False)
+    await order_host.host_again(
+        platform.env.client, order_no, distributor_id=caller.id, workflow_id=f"order/{order_no:019d}"
+    )
+
+    async def given_back() -> bool:
+        return "CONFIRMED" not in await carrier.statuses()
+
+    await platform.until(given_back)
+    assert (await platform.read(order_no))["status"] == "issuing"
+    await seller.fails(False)
+    assert (await platform.settled(order_no))["status"] == "issued"
