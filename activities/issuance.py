@@ -18,7 +18,7 @@ from activities.order_messages import (
     TryElsewhere,
 )
 from activities.order_writes import facts_of, intent_of, order_under_lock, save
-from activities.unit_writes import record_credentials, void_line, void_what_is_taken_back
+from activities.unit_writes import note_what_was_used, record_credentials, void_line, void_what_is_taken_back
 from domain.categories import CATEGORIES
 from domain.orders import OrderStatus
 from domain.settlement import flow_at_issue, flow_at_loss, flow_at_refund, flow_at_supplier_refund, loss_of
@@ -155,6 +155,7 @@ class IssuanceActivities:
             )
             await save(cx, order, actor=message.actor, at=message.at)
             await void_line(cx, order.order_no, booking.line_no, at=message.at, reason=message.reason)
+            await note_what_was_used(cx, order.order_no, booking.line_no, at=message.at)
             await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at)
             await codes.burn(cx, order.order_no, booking.line_no)
             await return_uses(cx, order, message.at)

@@ -171,6 +171,8 @@ async def test_a_lost_parcel_waits_for_a_person_and_its_money_goes_back(platform
     (parcel,) = order["lines"][0]["units"]
     assert (parcel["state"], parcel["breach"]["borne_by"]) == ("void", f"carrier/{carrier.id}")
     assert parcel["breach"]["cost"] == order["total"]
+    (theirs,) = (await platform.read(order_no, caller))["lines"][0]["units"]
+    assert (theirs["breach"]["borne_by"], theirs["code"]) == ("carrier", "")
     assert await platform.delivered(order_no) == "taken_back"
 
 
