@@ -12,7 +12,7 @@ from domain.catalog import ProductEvent, ProductStatus
 from domain.imports import parse_product
 from domain.supplier_catalog import derived_id
 from seed_suppliers import CARRIERS, DATA_PACKS, PACK_OPTION, PACK_UNIT, PARCEL_OPTION, PARCEL_PRODUCT, PARCEL_UNIT
-from storage import catalog_reading, catalog_writing, codes, offers, stock
+from storage import catalog_reading, catalog_writing, codes, offers, stock, stock_policies
 from storage.catalog_imports import create_imported
 from storage.catalog_reading import ProductDetail, Visibility
 from storage.database import Connection, Database
@@ -81,7 +81,7 @@ async def _prepare(cx: Connection, name: str, product: ProductDetail, actor: str
     for number, sku in enumerate(product.skus):
         sku_id = sku.row["id"]
         if name == "audio-guide":
-            await catalog_writing.set_stock_policy(cx, sku_id, "codes", lock_at_supplier=False, actor=actor, now=now)
+            await stock_policies.set_stock_policy(cx, sku_id, "codes", lock_at_supplier=False, actor=actor, now=now)
             pool = [f"AG{number + 1}-{secrets.token_hex(6).upper()}" for _ in range(CODES_PER_SKU)]
             await codes.load(cx, sku_id, pool, valid_to=None, now=now)
         elif name == "data-pack":

@@ -38,7 +38,16 @@ from seed_goods import ensure_goods
 from seed_keys import ensure_keys
 from seed_suppliers import TICKET_SUPPLIERS, ensure_suppliers
 from settings import Settings
-from storage import accounts, catalog_reading, catalog_writing, coupons, promotion_writing, stock, warehouses
+from storage import (
+    accounts,
+    catalog_reading,
+    catalog_writing,
+    coupons,
+    promotion_writing,
+    stock,
+    stock_policies,
+    warehouses,
+)
 from storage.accounts import DistributorRow, OperatorRow
 from storage.catalog_reading import ProductQuery, Visibility
 from storage.coupons import NewCoupon
@@ -237,7 +246,7 @@ async def _own_quota(database: Database) -> tuple[str, ...]:
             if await _exists(cx, "SELECT 1 FROM skus WHERE id = %s", sku_id):
                 done.append(sku_id)
                 if not await _exists(cx, "SELECT 1 FROM stock_movements WHERE key = %s", f"seed/{sku_id}"):
-                    await catalog_writing.set_stock_policy(
+                    await stock_policies.set_stock_policy(
                         cx, sku_id, "hold", lock_at_supplier=False, actor=ACTOR, now=_now()
                     )
                     movement = Movement(f"seed/{sku_id}", sku_id, "received", units, reason="bought in advance")

@@ -16,7 +16,7 @@ from api.idempotency import Answer, KeeperDep
 from api.views import Id
 from domain.access import Principal
 from domain.catalog import DEFAULT_CHANNEL
-from storage import catalog_reading, catalog_writing
+from storage import catalog_reading, catalog_writing, stock_policies
 from storage.catalog_reading import Visibility
 from storage.database import Connection
 
@@ -120,15 +120,18 @@ async def set_price(sku_id: SkuId, body: PriceInput, caller: Writer, keeper: Kee
 @router.put(
     "/v1/skus/{sku_id}/stock-policy",
     response_model=ProductView,
-    responses=_EDIT,
+    responses=problems(401, 403, 404, 409, 412, 413, 415, codes=["product_not_found", "variant_in_orders"]),
     summary="Choose between own quota and the supplier's allotment",
 )
 async def set_stock_policy(
     sku_id: SkuId, body: StockPolicyInput, caller: Writer, database: DatabaseDep, now: NowDep
 ) -> Response:
-    """`none` sells from the supplier's allotment; with own quota, receive stock for the variant."""
+    """`none` sells from the supplier's allotment; with own quota, receive stock for the variant; `codes` are loaded.
+
+    Between these three it changes only while no order with the variant is in motion.
+    """
     async with database.transaction() as connection:
-        await catalog_writing.set_stock_policy(
+        await stock_policies.set_stock_policy(
             connection, sku_id, body.stock_policy, lock_at_supplier=body.lock_at_supplier, actor=caller.ref, now=now
         )
         product_id = await catalog_writing.product_of_sku(connection, sku_id)

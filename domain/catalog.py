@@ -94,6 +94,28 @@ class NotOnSale(DomainError):
         return {"sku_id": self.sku_id}
 
 
+def source_of(stock_policy: str) -> str:
+    """Where a variant's units come from: our `codes`, our own `stock`, or `none` of ours. How it is fulfilled, its
+    kind makes of that."""
+    return stock_policy if stock_policy in ("codes", "none") else "stock"
+
+
+class VariantInOrders(DomainError):
+    """Orders in motion count on where the variant's units come from, and how they are fulfilled by that."""
+
+    code = "variant_in_orders"
+
+    def __init__(self, sku_id: str, orders: int) -> None:
+        super().__init__(
+            f"{orders} orders with {sku_id} are in motion: take it off the shelf, and change its policy once they rest."
+        )
+        self.orders = orders
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return {"orders": self.orders}
+
+
 class UnknownCategory(DomainError):
     """No category of this id exists, so nothing says how the product is sold and fulfilled."""
 

@@ -272,26 +272,3 @@ async def move_product(
         after={"status": str(after), **({"reason": reason} if reason else {})},
     )
     return after
-
-
-async def set_stock_policy(
-    cx: Connection, sku_id: str, policy: str, *, lock_at_supplier: bool, actor: str, now: datetime
-) -> None:
-    """Own quota (`hold`, `at_place`, `at_payment`) or the supplier's allotment (`none`), and where a seat is held."""
-    product_id = await product_of_sku(cx, sku_id)
-    await lock_product(cx, product_id)
-    cursor = await cx.execute(
-        "SELECT s.stock_policy, coalesce(bool_or(o.lock_at_supplier), false) AS lock_at_supplier "
-        "FROM skus s LEFT JOIN offers o ON o.sku_id = s.id WHERE s.id = %s GROUP BY s.id",
-        (sku_id,),
-    )
-    before = await cursor.fetchone()
-    after = {"stock_policy": policy, "lock_at_supplier": lock_at_supplier}
-    if before == after:
-        return
-    await cx.execute("UPDATE skus SET stock_policy = %s, updated_at = %s WHERE id = %s", (policy, now, sku_id))
-    await cx.execute("UPDATE offers SET lock_at_supplier = %s WHERE sku_id = %s", (lock_at_supplier, sku_id))
-    await touch_product(cx, product_id, now)
-    await log_operation(
-        cx, at=now, actor=actor, action="sku.stock_policy", subject=("sku", sku_id), before=before, after=after
-    )

@@ -40,10 +40,13 @@ _MONEY: dict[str, LiteralString] = {
         WHERE u.code_format = 'CODE' AND u.code <> '' GROUP BY l.sku_id, u.code HAVING count(*) > 1""",
     "codes_as_handed_out": """
         SELECT l.order_no || '/' || l.line_no AS subject,
-            format('%%s codes have left the pool for %%s units', count(c.id), l.quantity) AS detail
-        FROM order_lines AS l JOIN skus AS s ON s.id = l.sku_id AND s.stock_policy = 'codes'
-        LEFT JOIN codes AS c ON (c.order_no, c.line_no) = (l.order_no, l.line_no) AND c.state = 'handed_out'
-        WHERE l.status = 'issued' GROUP BY l.order_no, l.line_no HAVING count(c.id) <> l.quantity""",
+            format('%%s codes have left the pool for %%s units', c.handed_out, l.quantity) AS detail
+        FROM order_lines AS l CROSS JOIN LATERAL (
+            SELECT count(*) AS handed_out FROM codes AS c
+            WHERE (c.order_no, c.line_no) = (l.order_no, l.line_no) AND c.state = 'handed_out') AS c
+        WHERE l.status = 'issued' AND c.handed_out <> l.quantity AND EXISTS (
+            SELECT FROM fulfilment_units AS u
+            WHERE (u.order_no, u.line_no) = (l.order_no, l.line_no) AND u.code_format = 'CODE' AND u.attempt = 0)""",
     "code_hold_ends": """
         SELECT c.order_no || '/' || c.line_no AS subject, 'a code is held, and the line is ' || l.status AS detail
         FROM codes AS c JOIN order_lines AS l USING (order_no, line_no) JOIN orders AS o USING (order_no)

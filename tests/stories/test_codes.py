@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -141,6 +142,25 @@ async def test_a_dry_run_tells_what_a_pool_is_short_of(platform: Platform, calle
     assert answer.json()["code"] == "insufficient_stock"
     assert (await platform.place(caller, game, dry_run=True)).json()["status"] == "would_lock"
     assert await states(platform, game.sku_id) == {"available": 1}
+
+
+async def test_where_a_variants_units_come_from_changes_only_while_no_order_counts_on_it(
+    platform: Platform, caller: Caller
+) -> None:
+    game = await platform.a_code_pool("P-1")
+
+    async def switch(policy: str) -> Any:
+        body = {"stock_policy": policy, "lock_at_supplier": False}
+        path = f"/v1/skus/{game.sku_id}/stock-policy"
+        return await platform.api.put(path, json=body, headers=platform.operator.headers)
+
+    order_no = await platform.placed(caller, game)
+    refused = await switch("none")
+    assert (refused.status_code, refused.json()["code"], refused.json()["orders"]) == (409, "variant_in_orders", 1)
+    await platform.confirm(caller, order_no)
+    assert (await platform.settled(order_no))["status"] == "issued"
+    assert (await switch("hold")).status_code == 200
+    assert (await switch("codes")).status_code == 200
 
 
 async def test_pools_are_loaded_counted_and_withdrawn_over_http(platform: Platform, caller: Caller) -> None:
