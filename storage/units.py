@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
-from domain.units import CredentialStale, TrackedEvent, UnitNotFound, UnitState, follow
+from domain.units import CredentialStale, Happening, TrackedEvent, UnitNotFound, UnitState, follow
 from storage.database import Connection
 
 
@@ -109,8 +109,33 @@ async def void(
 
 
 async def restore(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> None:
-    """The line stays issued after all."""
-    await _move(cx, order_no, line_no, None, ["void"], "issued", "restored", at, "", "system")
+    """The line stays issued after all: its units stand where their carriers have brought them meanwhile.
+
+    Those that were written off stay void: their share has been given back.
+    """
+    cursor = await cx.execute(
+        """
+        SELECT u.unit, coalesce(jsonb_agg(jsonb_build_object('event', e.event, 'at', e.at) ORDER BY e.at)
+                                FILTER (WHERE e.event = ANY(%s)), '[]') AS told
+        FROM fulfilment_units u LEFT JOIN unit_events e USING (order_no, line_no, unit)
+        WHERE u.order_no = %s AND u.line_no = %s AND u.state = 'void'
+          AND NOT EXISTS (SELECT FROM breach_records b
+                          WHERE (b.order_no, b.line_no, b.unit) = (u.order_no, u.line_no, u.unit))
+        GROUP BY u.unit
+        """,
+        (list(get_args(Happening)), order_no, line_no),
+    )
+    for row in await cursor.fetchall():
+        state, delivered_at = UnitState.ISSUED, None
+        for told in row["told"]:
+            event = TrackedEvent(told["event"], datetime.fromisoformat(told["at"]))
+            state, before = follow(state, event), state
+            delivered_at = event.at if state is UnitState.DELIVERED and before is not state else delivered_at
+        await _move(cx, order_no, line_no, row["unit"], ["void"], str(state), "restored", at, "", "system")
+        await cx.execute(
+            "UPDATE fulfilment_units SET delivered_at = %s WHERE order_no = %s AND line_no = %s AND unit = %s",
+            (delivered_at, order_no, line_no, row["unit"]),
+        )
 
 
 async def complete(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> None:
