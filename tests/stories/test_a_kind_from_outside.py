@@ -135,6 +135,19 @@ async def test_the_barrier_opens_once_for_a_parking_place(platform: Platform, ca
     assert [scan.status_code for scan in scans] == [200, 409]
 
 
+async def test_the_inspection_misses_a_ticket_of_a_kind_from_outside(platform: Platform, caller: Caller) -> None:
+    place = await on_the_shelf(platform, 2001)
+    order_no = int((await park(platform, caller, place, account="B-TX-999")).json()["order_no"])
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    (taken,) = await platform.rows("DELETE FROM tickets WHERE order_no = %s AND unit = 1 RETURNING *", order_no)
+    found = await platform.violations()
+    assert [(each.invariant, each.subject) for each in found] == [("tickets_as_issued", f"{order_no}/1")]
+    names = ", ".join(taken)
+    places = ", ".join(["%s"] * len(taken))
+    await platform.rows(f"INSERT INTO tickets ({names}) VALUES ({places})", *taken.values())
+
+
 async def test_a_rule_of_the_kind_refuses_with_its_own_code_and_sentence(platform: Platform, caller: Caller) -> None:
     place = await on_the_shelf(platform, 2001)
     refused = await park(platform, caller, place)
