@@ -17,10 +17,12 @@ from api.app import create_app
 from domain.access import Role
 from domain.categories import CATEGORIES, KindMissing
 from embedded.postgres import PostgresServer
+from reconcile import reconcile
 from settings import Settings
 from storage.database import Database
 from tests.platform import Platform, running_platform
 from tests.traders import ADDRESS, Caller, Supplier, Ticket
+from workflows.deliveries import delivery_workflow_id
 
 pytestmark = pytest.mark.usefixtures("every_invariant_holds")
 
@@ -120,6 +122,33 @@ async def test_parking_is_sold_shown_at_the_barrier_and_over_when_it_has_begun(
     assert (await notices(platform, order_no))[-1] == "parking.begun"
     done = datetime.fromisoformat(line["units"][0]["events"][-1]["at"])
     assert timedelta() <= done - start < timedelta(minutes=5)
+
+
+async def test_parking_whose_process_was_lost_is_taken_up_again_and_told_once(
+    platform: Platform, caller: Caller
+) -> None:
+    """As after a loss of Temporal's memory: only the rows know that something is left to do."""
+    place = await on_the_shelf(platform, 2001)
+    await begins(platform, place, datetime.now(UTC) + timedelta(days=2))
+    order_no = int((await park(platform, caller, place, account="B-TX-555")).json()["order_no"])
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    lost = platform.env.client.get_workflow_handle(delivery_workflow_id(order_no, 1))
+    await lost.terminate("lost")
+
+    known = platform.settings.model_copy(
+        update={
+            "temporal_address": platform.env.client.service_client.config.target_host,
+            "database_url": platform.postgres.url("tessera_owner", platform.name),
+        }
+    )
+    told: list[str] = []
+    assert (await reconcile(known, told.append)).deliveries == 1
+    assert f"order {order_no:019d} line 1: on its way" in told[0]
+    assert (await reconcile(known)).deliveries == 0
+    assert await platform.delivered(order_no) == "completed"
+    assert (await notices(platform, order_no)).count("parking.begun") == 1
+    assert (await reconcile(known)).deliveries == 0
 
 
 async def test_the_barrier_opens_once_for_a_parking_place(platform: Platform, caller: Caller) -> None:
