@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 
 from api import contract
 from domain.access import Role
+from domain.supplier_catalog import derived_id
 
 PATIENCE_S = 30.0
 PARKED_QUANTITY = 260
@@ -83,6 +84,26 @@ class World:
         self.post(BUYER, f"/v1/orders/{number}/confirm?wait_s=5")
         self.wait(lambda: self.get(BUYER, f"/v1/orders/{number}")["status"] == "issued", f"order {number} is issued")
         return number
+
+    def parcel(self) -> str:
+        """The number of an order whose goods a carrier has."""
+        product = self.get(BUYER, f"/v1/products/{derived_id('prd', 'seed', 'tote-bag')}")
+        sku = product["skus"][0]
+        body = {
+            "lines": [{"sku_id": sku["id"], "quantity": 1, "unit_price": sku["price"]}], "currency": "CNY",
+            "ship_to": {
+                "receiver": "Li Lei", "phone": "+86 10 5550 0100", "country": "CN", "region": "Shanghai",
+                "city": "Shanghai", "street": "1 Nanjing Road",
+            },
+        }  # fmt: skip
+        number = str(self.post(BUYER, "/v1/orders", body)["order_no"])
+        self.post(BUYER, f"/v1/orders/{number}/confirm?wait_s=5")
+        self.wait(lambda: self.get(BUYER, f"/v1/orders/{number}")["status"] == "issued", f"order {number} is issued")
+        return number
+
+    def new_offer(self) -> str:
+        body = {**contract.BODIES["post", "/v1/offers"], "supplier_product_id": self.fresh("service")}
+        return str(self.post("admin", "/v1/offers", body)["id"])
 
     def ticket(self) -> Json:
         """A ticket that is valid now, as its order shows it."""

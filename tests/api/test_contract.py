@@ -132,6 +132,28 @@ STORY: Story = {
     "POST /v1/gate/redemptions/batch": ("gate", lambda _: ({}, _example("POST /v1/gate/redemptions/batch"))),
     "GET /v1/gate/offline-list": ("gate", _plain(product_id=contract.PASS)),
     "GET /v1/gate/keys": ("anonymous", _plain()),
+    "POST /v1/orders/{order_no}/lines/{line_no}/units/{unit}/waybill": (
+        "operations",
+        lambda world: (
+            {"order_no": world.parcel(), "line_no": "1", "unit": "0"},
+            _example("POST /v1/orders/{order_no}/lines/{line_no}/units/{unit}/waybill"),
+        ),
+    ),
+    "POST /v1/offers": (
+        "operations",
+        lambda world: ({}, {**_example("POST /v1/offers"), "supplier_product_id": world.fresh("service")}),
+    ),
+    "GET /v1/offers": ("support", _plain()),
+    "PATCH /v1/offers/{offer_id}": ("operations", _of("PATCH /v1/offers/{offer_id}", World.new_offer, "offer_id")),
+    "POST /v1/skus/{sku_id}/codes": (
+        "operations",
+        lambda world: ({"sku_id": contract.AUDIO_GUIDE}, {"codes": [world.fresh("code")]}),
+    ),
+    "GET /v1/skus/{sku_id}/codes": ("support", _plain(sku_id=contract.AUDIO_GUIDE)),
+    "POST /v1/skus/{sku_id}/codes/withdraw": (
+        "operations",
+        lambda world: ({"sku_id": world.new_draft()["skus"][0]["id"]}, None),
+    ),
     "GET /v1/exceptions": ("support", _plain()),
     "GET /v1/exceptions/{case_id}": ("support", lambda world: ({"case_id": world.case()}, None)),
     "POST /v1/exceptions/{case_id}/decide": (
@@ -330,6 +352,7 @@ def pools(world: World) -> Pools:
         "GET /v1/products/{product_id}/sessions product_id": [draft["id"], contract.PASS],
         "sku_id": [draft["skus"][0]["id"]],
         "supplier_id": [world.new_supplier()],
+        "offer_id": [world.new_offer()],
         "promotion_id": [world.new_promotion(), world.new_promotion()],
         "coupon_id": [str(world.new_coupon()["id"])],
         "warehouse_id": [world.new_warehouse()],
