@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
+from storage.catalog_checks import CATALOGUE
+
 _MONEY: dict[str, LiteralString] = {
     "promise_kept": """
         SELECT o.order_no::text AS subject, o.status || ' since ' || o.confirmed_at AS detail FROM orders AS o
@@ -158,5 +160,5 @@ _LEDGER: dict[str, LiteralString] = {
         WHERE i.ahead + coalesce(l.amount_minor, 0) < 0 GROUP BY i.order_no""",
 }
 
-CHECKS: Mapping[str, LiteralString] = {**_MONEY, **_ANSWERS, **_STOCK, **_LEDGER}
+CHECKS: Mapping[str, LiteralString] = {**_MONEY, **_ANSWERS, **_STOCK, **_LEDGER, **CATALOGUE}
 """By the invariant's name."""
