@@ -190,6 +190,19 @@ class World:
         example: Json = body["application/json"]["example"]
         return example
 
+    def new_category(self) -> str:
+        body = {"id": self.fresh("cat"), "parent_id": "ticket", "name": "Throwaway"}
+        return str(self.post("admin", "/v1/categories", body)["id"])
+
+    def new_brand(self) -> str:
+        return str(self.post("admin", "/v1/brands", {"id": self.fresh("brand"), "name": "Throwaway"})["id"])
+
+    def new_import(self) -> str:
+        headers = {**self.headers("admin"), "content-type": "application/x-ndjson"}
+        content = json.dumps(self.import_body()).encode()
+        answer = self.http.post("/v1/catalog-imports", content=content, headers=headers)
+        return str(answer.raise_for_status().json()["id"])
+
     def new_draft(self) -> Json:
         return self.post("admin", "/v1/products/import", self.import_body())
 

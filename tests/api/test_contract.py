@@ -209,6 +209,36 @@ STORY: Story = {
         "catalogue",
         _of("POST /v1/products/{product_id}/transitions", lambda world: str(world.new_draft()["id"]), "product_id"),
     ),
+    "GET /v1/products/search": (BUYER, _plain()),
+    "GET /v1/products/changes": (BUYER, _plain()),
+    "POST /v1/categories": (
+        "catalogue",
+        lambda world: ({}, {**_example("POST /v1/categories"), "id": world.fresh("cat")}),
+    ),
+    "GET /v1/categories": (BUYER, _plain()),
+    "GET /v1/categories/{category_id}": (BUYER, _plain(category_id="ticket")),
+    "PATCH /v1/categories/{category_id}": (
+        "catalogue",
+        _of("PATCH /v1/categories/{category_id}", World.new_category, "category_id"),
+    ),
+    "GET /v1/categories/{category_id}/attributes": (BUYER, _plain(category_id="ticket")),
+    "PUT /v1/categories/{category_id}/attributes/{attribute_id}": (
+        "catalogue",
+        lambda world: (
+            {"category_id": world.new_category(), "attribute_id": "201"},
+            _example("PUT /v1/categories/{category_id}/attributes/{attribute_id}"),
+        ),
+    ),
+    "POST /v1/brands": (
+        "catalogue",
+        lambda world: ({}, {**_example("POST /v1/brands"), "id": world.fresh("brand")}),
+    ),
+    "GET /v1/brands": (BUYER, _plain()),
+    "PATCH /v1/brands/{brand_id}": ("catalogue", _of("PATCH /v1/brands/{brand_id}", World.new_brand, "brand_id")),
+    "POST /v1/catalog-imports": ("catalogue", lambda world: ({}, json.dumps(world.import_body()).encode())),
+    "GET /v1/catalog-imports": ("catalogue", _plain()),
+    "GET /v1/catalog-imports/{import_id}": ("catalogue", lambda world: ({"import_id": world.new_import()}, None)),
+    "GET /v1/catalog-imports/{import_id}/rows": ("catalogue", lambda world: ({"import_id": world.new_import()}, None)),
     "POST /v1/skus/{sku_id}/prices": (
         "catalogue",
         _of("POST /v1/skus/{sku_id}/prices", lambda _: contract.OWN_QUOTA, "sku_id"),
@@ -329,6 +359,9 @@ def _send(world: World, role: str, method: str, path: str, body: Any) -> httpx2.
     if role == "supplier":
         content = callback_body("00000000-0000-0000-0000-000000000000")
         return world.http.request(method, path, content=content, headers=world.signed(content))
+    if isinstance(body, bytes):
+        headers = {**world.headers(role), "content-type": "application/x-ndjson"}
+        return world.http.request(method, path, content=body, headers=headers)
     return world.http.request(method, path, json=body, headers=world.headers(role))
 
 
@@ -357,6 +390,9 @@ def pools(world: World) -> Pools:
         "coupon_id": [str(world.new_coupon()["id"])],
         "warehouse_id": [world.new_warehouse()],
         "stocktake_id": [world.stocktake(), world.stocktake(), world.stocktake(counted=True)],
+        "category_id": [world.new_category()],
+        "brand_id": [world.new_brand()],
+        "import_id": [world.new_import()],
         "POST /v1/suppliers/{supplier_id}/catalog-syncs supplier_id": ["grandstand", "nobody"],
         "GET /v1/suppliers/{supplier_id}/catalog-sync supplier_id": ["grandstand"],
     }
