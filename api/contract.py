@@ -35,7 +35,7 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "path sku_id": ("A variant's id.", OWN_QUOTA),
     "path supplier_id": ("A supplier's id.", "northgate"),
     "path line_no": ("The number of the order's line.", 1),
-    "path unit": ("Which of the line's tickets, from 0.", 0),
+    "path unit": ("Which of the line's units, from 0: a ticket, a code, a parcel.", 0),
     "path serial": ("A ticket's serial, as it stands on it; hyphens may be left out.", "3KB8K-ZC38C-00400-20004"),
     "path promotion_id": ("A promotion's id.", "prm_summer"),
     "path coupon_id": ("A coupon's id.", "cpn_summer"),
