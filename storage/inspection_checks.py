@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
+from storage.catalog_checks import CATALOGUE
 from storage.gate_checks import GATE_CHECKS
 from storage.promotion_checks import PROMOTION_CHECKS
 
@@ -213,5 +214,6 @@ CHECKS: Mapping[str, LiteralString] = {
     **_LEDGER,
     **GATE_CHECKS,
     **PROMOTION_CHECKS,
+    **CATALOGUE,
 }
 """By the invariant's name."""

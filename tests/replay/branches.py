@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from activities.catalog_messages import CatalogSync
 from tests.platform import Platform
 from tests.stories import test_negotiation
 from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
+from workflows.catalog_imports import catalog_import_workflow_id
 from workflows.orders import order_workflow_id
 from workflows.resolutions import resolution_workflow_id
 
@@ -167,7 +169,18 @@ async def catalogue_synced(platform: Platform) -> str:
     return catalog_workflow_id(supplier.id)
 
 
+async def catalogue_imported(platform: Platform) -> str:
+    sku = {"skuName": "s", "price": 1, "stock": 1}
+    good = json.dumps({"categoryId": 1003001, "spu": {"name": "Lantern"}, "skus": [sku]})
+    headers = {**platform.operator.once(), "Content-Type": "application/x-ndjson"}
+    sent = await platform.api.post("/v1/catalog-imports", content=f"{good}\n[]".encode(), headers=headers)
+    workflow_id = catalog_import_workflow_id(sent.json()["id"])
+    await platform.env.client.get_workflow_handle(workflow_id).result()
+    return workflow_id
+
+
 BRANCHES: tuple[Branch, ...] = (
     issued, issued_with_lock, partly_issued, all_or_nothing, issued_elsewhere, negotiated, sent_again, given_up,
-    canceled, expired, refused, lock_unknown, reviewed, taken_back, catalogue_synced, promoted, promotion_gone,
+    canceled, expired, refused, lock_unknown, reviewed, taken_back, catalogue_synced, catalogue_imported, promoted,
+    promotion_gone,
 )  # fmt: skip
