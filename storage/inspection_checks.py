@@ -56,7 +56,7 @@ _MONEY: dict[str, LiteralString] = {
             l.status || ', ' || l.quantity || ' units, ' || count(t.unit) || ' tickets' AS detail
         FROM order_lines AS l
         LEFT JOIN tickets AS t ON t.order_no = l.order_no AND t.line_no = l.line_no
-            AND (t.status <> 'void' OR (l.status = 'issued' AND t.voided_by IS NOT NULL))
+            AND (t.status = 'valid' OR (l.status = 'issued' AND (t.status = 'redeemed' OR t.voided_by IS NOT NULL)))
         WHERE l.status NOT IN ('refunding', 'refund_failed')
         GROUP BY l.order_no, l.line_no
         HAVING count(t.unit) <> CASE

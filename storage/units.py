@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
-from domain.units import CredentialStale, Happening, TrackedEvent, UnitNotFound, UnitState, follow
+from domain.units import TRACKED, CredentialStale, TrackedEvent, UnitNotFound, UnitState, stands_by
 from storage.database import Connection
 
 
@@ -109,33 +109,21 @@ async def void(
 
 
 async def restore(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> None:
-    """The line stays issued after all: its units stand where their carriers have brought them meanwhile.
-
-    Those that were written off stay void: their share has been given back.
-    """
+    """The line stays issued after all: what was on its way still is, but for units that were written off for good."""
     cursor = await cx.execute(
         """
-        SELECT u.unit, coalesce(jsonb_agg(jsonb_build_object('event', e.event, 'at', e.at) ORDER BY e.at)
-                                FILTER (WHERE e.event = ANY(%s)), '[]') AS told
-        FROM fulfilment_units u LEFT JOIN unit_events e USING (order_no, line_no, unit)
-        WHERE u.order_no = %s AND u.line_no = %s AND u.state = 'void'
-          AND NOT EXISTS (SELECT FROM breach_records b
+        SELECT unit, carried FROM fulfilment_units AS u
+        WHERE order_no = %s AND line_no = %s AND state = 'void'
+          AND NOT EXISTS (SELECT FROM breach_records AS b
                           WHERE (b.order_no, b.line_no, b.unit) = (u.order_no, u.line_no, u.unit))
-        GROUP BY u.unit
+        ORDER BY unit FOR UPDATE
         """,
-        (list(get_args(Happening)), order_no, line_no),
+        (order_no, line_no),
     )
     for row in await cursor.fetchall():
-        state, delivered_at = UnitState.ISSUED, None
-        for told in row["told"]:
-            event = TrackedEvent(told["event"], datetime.fromisoformat(told["at"]))
-            state, before = follow(state, event), state
-            delivered_at = event.at if state is UnitState.DELIVERED and before is not state else delivered_at
-        await _move(cx, order_no, line_no, row["unit"], ["void"], str(state), "restored", at, "", "system")
-        await cx.execute(
-            "UPDATE fulfilment_units SET delivered_at = %s WHERE order_no = %s AND line_no = %s AND unit = %s",
-            (delivered_at, order_no, line_no, row["unit"]),
-        )
+        await _move(cx, order_no, line_no, row["unit"], ["void"], "issued", "restored", at, "", "system")
+        if row["carried"]:
+            await _follow_history(cx, order_no, line_no, row["unit"])
 
 
 async def complete(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> None:
@@ -163,10 +151,13 @@ async def _move(
 
 
 async def of_line(cx: Connection, order_no: int, line_no: int) -> list[dict[str, Any]]:
-    """The line's units, each with its booking's reference at the party that carries it, where there is one."""
+    """The line's units, each with its booking's reference at the party that carries it, where there is one, and how
+    often it was told to be lost."""
     cursor = await cx.execute(
         """
-        SELECT u.*, b.supplier_id, b.reference AS booking_reference, b.cost_minor
+        SELECT u.*, b.supplier_id, b.reference AS booking_reference, b.cost_minor,
+               (SELECT count(*) FROM unit_events AS e
+                WHERE (e.order_no, e.line_no, e.unit) = (u.order_no, u.line_no, u.unit) AND e.event = 'lost') AS losses
         FROM fulfilment_units u LEFT JOIN bookings b USING (order_no, line_no, attempt)
         WHERE u.order_no = %s AND u.line_no = %s ORDER BY u.unit
         """,
@@ -184,9 +175,9 @@ async def carried_states(cx: Connection, order_no: int) -> list[UnitState]:
 async def track(
     cx: Connection, order_no: int, line_no: int, unit: int, events: Sequence[TrackedEvent]
 ) -> UnitState | None:
-    """Take in what the carrier told of a unit, each event once, in the order in which it happened.
+    """Take in what the carrier told of a unit, each event once; where the unit stands by all that was told so far.
 
-    Where the unit stands now; None where there is none. A corrected waybill counts only if its version is higher.
+    None where there is no such unit. A corrected waybill counts only if its version is higher.
     """
     cursor = await cx.execute(
         "SELECT state FROM fulfilment_units WHERE order_no = %s AND line_no = %s AND unit = %s FOR UPDATE",
@@ -195,26 +186,42 @@ async def track(
     row = await cursor.fetchone()
     if row is None:
         return None
+    news = [event for event in events if await _note(cx, order_no, line_no, unit, event)]
+    for event in news:
+        if event.happening == "corrected":
+            await cx.execute(
+                """
+                UPDATE fulfilment_units SET code = %(code)s, version = %(version)s
+                WHERE order_no = %(order)s AND line_no = %(line)s AND unit = %(unit)s AND %(version)s > version
+                """,
+                {
+                    "code": event.tracking_no, "version": event.version, "order": order_no, "line": line_no,
+                    "unit": unit,
+                },
+            )  # fmt: skip
     state = UnitState(row["state"])
-    for event in sorted(events, key=lambda each: each.at):
-        if not await _note(cx, order_no, line_no, unit, event):
-            continue
-        after = follow(state, event)
-        await cx.execute(
-            """
-            UPDATE fulfilment_units SET state = %(state)s::text,
-                delivered_at = CASE WHEN %(state)s::text = 'delivered' AND state <> 'delivered' THEN %(at)s
-                                    ELSE delivered_at END,
-                code = CASE WHEN %(version)s > version THEN %(code)s::text ELSE code END,
-                version = greatest(version, %(version)s)
-            WHERE order_no = %(order)s AND line_no = %(line)s AND unit = %(unit)s
-            """,
-            {
-                "state": str(after), "at": event.at, "order": order_no, "line": line_no, "unit": unit,
-                "code": event.tracking_no, "version": event.version if event.happening == "corrected" else 0,
-            },
-        )  # fmt: skip
-        state = after
+    return await _follow_history(cx, order_no, line_no, unit) if news and state in TRACKED else state
+
+
+async def _follow_history(cx: Connection, order_no: int, line_no: int, unit: int) -> UnitState:
+    """Bring a unit that is not void to where it stands by all that its carrier has told of it."""
+    cursor = await cx.execute(
+        """
+        SELECT event AS happening, at FROM unit_events
+        WHERE order_no = %s AND line_no = %s AND unit = %s AND actor = 'carrier' AND event <> 'corrected' ORDER BY id
+        """,
+        (order_no, line_no, unit),
+    )
+    told = [TrackedEvent(**row) for row in await cursor.fetchall()]
+    state = stands_by(told)
+    delivered = min((event.at for event in told if event.happening == "delivered"), default=None)
+    await cx.execute(
+        """
+        UPDATE fulfilment_units SET state = %s, delivered_at = coalesce(delivered_at, %s)
+        WHERE order_no = %s AND line_no = %s AND unit = %s
+        """,
+        (str(state), delivered, order_no, line_no, unit),
+    )
     return state
 
 
