@@ -377,7 +377,7 @@ async def _simulated(stack: AsyncExitStack, directory: Path) -> Simulated:
     clients = []
     for name, serving in (("suppliers", suppliers.serving), ("carriers", carriers.serving), ("topups", topups.serving)):
         own = directory / name
-        own.mkdir()
+        own.mkdir(parents=True)
         url = stack.enter_context(serving(own))
         client = httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30)
         clients.append(await stack.enter_async_context(client))

@@ -18,13 +18,15 @@ PHONE = "13800138000"
 
 @dataclass(slots=True)
 class Cart:
-    """What one order buys: `lines` and `body` as they are sent. `carriers`: of the suppliers, those of its parcels."""
+    """What one order buys: `lines` and `body` as they are sent. `carriers`: of the suppliers, those of its parcels;
+    `told`: they call back, so that nobody has to ask them."""
 
     tickets: list[Ticket]
     lines: list[dict[str, Any]]
     suppliers: list[Supplier] = field(default_factory=list)
     carriers: list[Supplier] = field(default_factory=list)
     body: dict[str, Any] = field(default_factory=dict)
+    told: bool = True
 
 
 Fill = Callable[[Platform], Awaitable[Cart]]
@@ -61,7 +63,7 @@ async def parcel(platform: Platform) -> Cart:
     """Goods from one warehouse, by a carrier that has to be asked where they are."""
     carrier = await platform.a_carrier(calls_back=False, **SHORT)
     shirt = await platform.goods(carrier, stock=3)
-    return Cart([shirt], [platform.line(shirt, 2)], [carrier], [carrier], {"ship_to": ADDRESS})
+    return Cart([shirt], [platform.line(shirt, 2)], [carrier], [carrier], {"ship_to": ADDRESS}, told=False)
 
 
 async def told_parcel(platform: Platform) -> Cart:
@@ -88,8 +90,10 @@ async def two_parcels(platform: Platform) -> Cart:
 
 
 async def mixed(platform: Platform) -> Cart:
-    """A ticket, goods and a code, of which the buyer wants all or nothing."""
+    """A ticket, goods and a code, of which the buyer wants all or nothing. A slow no to the ticket finds the rest
+    issued, and the parcel's delivery begun."""
     house, carrier = await platform.a_supplier(**SHORT), await platform.a_carrier(**SHORT)
+    await house.behave(slow_ms=500)
     bought = [
         await platform.a_ticket(house, stock=3),
         await platform.goods(carrier, stock=3),
@@ -119,6 +123,15 @@ async def arrive(platform: Platform, cart: Cart, order_no: int) -> list[str]:
     """They are picked up and delivered."""
     for carrier in cart.carriers:
         await happens(carrier, "picked_up", "delivered")
+
+    async def arrived() -> bool:
+        rows = await platform.rows(
+            "SELECT state FROM fulfilment_units WHERE order_no = %s AND carried AND state <> 'void'", order_no
+        )
+        return {row["state"] for row in rows} <= {"delivered", "completed"}
+
+    if cart.told:
+        await platform.until(arrived)
     return await ended(platform, order_no)
 
 

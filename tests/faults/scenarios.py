@@ -59,6 +59,7 @@ _REFUNDED = frozenset({"refunded"})
 _NO_SEAT = frozenset({"rejected", "refunded"})
 """Where a seat is held first: the supplier may not have held it, or have taken it back by the time it was paid."""
 _REJECT = (("confirm", "reject"),)
+_REJECT_LATE = (("confirm", "slow"), *_REJECT)
 _MISS = (("confirm", "error_after"), ("query", "error_before"))
 
 SCENARIOS = {
@@ -81,7 +82,7 @@ SCENARIOS = {
         Scenario("parcel", parcel, _ISSUED),
         Scenario("parcel_split", two_parcels, _ISSUED),
         Scenario("parcel_lost", told_parcel, _REFUNDED, deliver=get_lost),
-        Scenario("mixed", mixed, _REFUNDED | _ISSUED, at_supplier=_REJECT),
+        Scenario("mixed", mixed, _REFUNDED | _ISSUED, at_supplier=_REJECT_LATE),
     )
 }
 
