@@ -52,6 +52,12 @@ async def codes(platform: Platform) -> Cart:
     return Cart([game], [platform.line(game, 2)])
 
 
+async def gate_ticket(platform: Platform) -> Cart:
+    """Tickets of our own quota, that our gates read."""
+    ticket = await platform.traders.a_ticket(stock=3)
+    return Cart([ticket], [platform.line(ticket, 2)])
+
+
 async def topup(platform: Platform) -> Cart:
     """A data pack for a phone."""
     operator = await platform.a_topup(**SHORT)
