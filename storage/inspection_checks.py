@@ -1,6 +1,7 @@
 """The invariants that are sums over tables: one statement each, whose rows (`subject`, `detail`) are the violations.
 
-Parameters: `promise_s`, `waiting_s`, `grace_s` (domain/inspection.py) and `limit`, the most rows that are told.
+Parameters: `promise_s`, `waiting_s`, `grace_s` (domain/inspection.py), `gated`, the kinds whose units are tickets, and
+`limit`, the most rows that are told.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
+from storage.catalog_checks import CATALOGUE
 from storage.gate_checks import GATE_CHECKS
 from storage.promotion_checks import PROMOTION_CHECKS
 
@@ -61,7 +63,7 @@ _MONEY: dict[str, LiteralString] = {
         WHERE l.status NOT IN ('refunding', 'refund_failed')
         GROUP BY l.order_no, l.line_no
         HAVING count(t.unit) <> CASE
-            WHEN l.status <> 'issued' THEN 0 WHEN l.kind = 'ticket' THEN l.quantity ELSE count(t.unit) END""",
+            WHEN l.status <> 'issued' THEN 0 WHEN l.kind = ANY(%(gated)s) THEN l.quantity ELSE count(t.unit) END""",
 }
 
 _ANSWERS: dict[str, LiteralString] = {
@@ -215,5 +217,6 @@ CHECKS: Mapping[str, LiteralString] = {
     **_LEDGER,
     **GATE_CHECKS,
     **PROMOTION_CHECKS,
+    **CATALOGUE,
 }
 """By the invariant's name."""

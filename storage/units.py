@@ -306,15 +306,21 @@ async def breach(
     return await cursor.fetchone() is not None
 
 
-async def lines_on_their_way(cx: Connection, *, after: tuple[int, int], limit: int) -> list[dict[str, Any]]:
-    """Lines of which units are carried and not complete, in id order: what has to have a delivery's workflow."""
+async def lines_on_their_way(
+    cx: Connection, *, lasting: Sequence[str] = (), after: tuple[int, int], limit: int
+) -> list[dict[str, Any]]:
+    """Lines of which units are not complete and are carried, or of the kinds that go on after issue without it
+    (`lasting`); in id order: what has to have a delivery's workflow."""
+    # Most kinds are done when they are issued: only what is carried has an index, so the rest is asked for if need be.
+    there = "(u.carried OR l.kind = ANY(%(lasting)s))" if lasting else "u.carried"
     cursor = await cx.execute(
-        """
-        SELECT DISTINCT u.order_no, u.line_no, o.distributor_id FROM fulfilment_units u JOIN orders o USING (order_no)
-        WHERE u.state IN ('issued', 'shipped', 'delivered', 'lost') AND u.carried AND (u.order_no, u.line_no) > (%s, %s)
-          AND o.status IN ('issued', 'refunded')
-        ORDER BY u.order_no, u.line_no LIMIT %s
+        f"""
+        SELECT DISTINCT u.order_no, u.line_no, o.distributor_id
+        FROM fulfilment_units u JOIN orders o USING (order_no) JOIN order_lines l USING (order_no, line_no)
+        WHERE u.state IN ('issued', 'shipped', 'delivered', 'lost') AND {there}
+          AND (u.order_no, u.line_no) > (%(order)s, %(line)s) AND o.status IN ('issued', 'refunded')
+        ORDER BY u.order_no, u.line_no LIMIT %(limit)s
         """,
-        (*after, limit),
+        {"lasting": list(lasting), "order": after[0], "line": after[1], "limit": limit},
     )
     return await cursor.fetchall()

@@ -126,6 +126,7 @@ class DeliveryWorkflow:
                     lambda: bool(self._told) or not self._waiting(step), timeout=pause, timeout_summary=summary
                 )
             if not self._told:
+                await self._read_again()
                 await asyncio.gather(*(self._ask(unit) for unit in self._waiting(step)))
             await self._look()
             await self._close_cases(step)
@@ -186,6 +187,7 @@ class DeliveryWorkflow:
                     lambda: bool(self._told) or not self._outstanding(), timeout=left, timeout_summary="the kind's date"
                 )
             await self._take_in()
+        await self._read_again()
 
     async def _begin_anew_when_long(self) -> None:
         """A delivery that takes months begins anew from its rows before its history is too long."""
@@ -282,6 +284,11 @@ class DeliveryWorkflow:
             self._units = {unit.unit: unit for unit in plan.units}
             self._cases |= {case: case.id_of(self._order_no, self._line_no) for case in plan.cases}
         return plan
+
+    async def _read_again(self) -> None:
+        """After a long wait: the line may have been taken back meanwhile, and nobody tells its delivery."""
+        async with self._mutex:
+            await self._read()
 
     def _outstanding(self) -> bool:
         return any(unit.state is not UnitState.VOID for unit in self._units.values())

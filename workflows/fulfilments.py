@@ -305,6 +305,7 @@ class LineFulfilment:
             for each, answer in zip(self._pursuits, answers, strict=True):
                 if isinstance(answer, Rejected):
                     await each.supplier_keeps(each.required_attempt, answer)
+            await self.deliver()  # its delivery may have ended while all of it was taken back
             return
         credit_minor = sum(each.required_attempt.cost_minor for each in self._pursuits)
         first = bookings[0] if bookings else BookingRef(self._order_no, self.line_no, 0, "")

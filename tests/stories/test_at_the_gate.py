@@ -48,6 +48,24 @@ async def test_tickets_that_nobody_outside_issues_are_ours_and_each_opens_the_ga
 
     assert Counter(answer.status_code for answer in answers) == {200: 2, 409: 8}
     assert {each["status"] for each in await the_tickets(platform, order_no, caller)} == {"redeemed"}
+    (line,) = (await platform.read(order_no, caller))["lines"]
+    assert [[event["event"] for event in unit["events"]] for unit in line["units"]] == [["issued", "redeemed"]] * 2
+
+
+async def test_one_ticket_of_an_issued_line_is_voided_and_the_others_stay_good(
+    platform: Platform, gate: Caller
+) -> None:
+    caller, ticket = await platform.a_distributor(), await platform.traders.a_ticket(stock=3)
+    order_no = await platform.placed(caller, (ticket, 2))
+    await platform.confirm(caller, order_no)
+    bad, good = await the_tickets(platform, order_no, caller)
+    path = f"/v1/tickets/{bad['serial']}/void"
+    answer = await platform.api.post(path, json={"reason": "lost"}, headers=platform.operator.once())
+    assert answer.status_code == 200, answer.text
+    assert (await scan(platform, gate, bad["code"])).json()["reason"] == "lost"
+    assert (await scan(platform, gate, good["code"])).status_code == 200
+    (line,) = (await platform.read(order_no, caller))["lines"]
+    assert [unit["state"] for unit in line["units"]] == ["void", "issued"]
 
 
 async def test_a_suppliers_own_code_opens_our_gate(platform: Platform, gate: Caller) -> None:
