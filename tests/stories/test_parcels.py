@@ -16,7 +16,7 @@ from api import order_host
 from domain.units import TrackedEvent
 from storage import units
 from tests.platform import Platform
-from tests.traders import ADDRESS, Caller, Supplier
+from tests.traders import ADDRESS, PRICE_MINOR, Caller, Supplier
 from workflows.deliveries import delivery_workflow_id
 
 pytestmark = pytest.mark.usefixtures("every_invariant_holds")
@@ -294,20 +294,26 @@ async def test_a_line_that_no_warehouse_has_whole_goes_in_two_parcels(platform: 
     assert (await platform.read(order_no))["delivery_status"] == "delivered"
 
 
-async def test_one_of_two_parcels_is_lost_and_its_share_goes_back(platform: Platform, caller: Caller) -> None:
-    carrier = await platform.a_carrier()
+async def one_of_two_is_lost(platform: Platform, caller: Caller, carrier: Supplier) -> dict[str, Any]:
+    """The case about one parcel of an order of three pieces in two parcels."""
     shirt = await in_two_warehouses(platform, carrier, here=2, there=2)
     order_no = await platform.placed(caller, (shirt, 3), ship_to=ADDRESS)
     await platform.confirm(caller, order_no)
     await platform.settled(order_no)
     await happens(carrier, "picked_up", 0)
     await happens(carrier, "lost", 0)
-    case = await platform.until_case(order_no, "unit_lost")
+    return await platform.until_case(order_no, "unit_lost")
+
+
+async def test_one_of_two_parcels_is_lost_and_its_share_goes_back(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    case = await one_of_two_is_lost(platform, caller, carrier)
+    order_no = case["order_no"]
     lost = await unit(platform, order_no, case["evidence"]["unit"])
     await platform.decide(case["id"], "give_up")
     order = await platform.read(order_no)
     assert (order["status"], order["refund_status"]) == ("issued", "partial")
-    assert order["refunded"]["amount_minor"] == shirt.price_minor * lost["quantity"]
+    assert order["refunded"]["amount_minor"] == PRICE_MINOR * lost["quantity"]
     await happens(carrier, "picked_up", 1)
     await happens(carrier, "delivered", 1)
     assert await platform.delivered(order_no) == "completed"
@@ -330,13 +336,8 @@ async def test_what_is_taken_back_after_a_share_of_it_was_refunded_gives_back_th
     platform: Platform, caller: Caller
 ) -> None:
     carrier = await platform.a_carrier()
-    shirt = await in_two_warehouses(platform, carrier, here=2, there=2)
-    order_no = await platform.placed(caller, (shirt, 3), ship_to=ADDRESS)
-    await platform.confirm(caller, order_no)
-    await platform.settled(order_no)
-    await happens(carrier, "picked_up", 0)
-    await happens(carrier, "lost", 0)
-    case = await platform.until_case(order_no, "unit_lost")
+    case = await one_of_two_is_lost(platform, caller, carrier)
+    order_no = case["order_no"]
     await platform.decide(case["id"], "give_up")
     kept = next(each for each in await bookings_of(platform, order_no) if each["unit"] != case["evidence"]["unit"])
     booking = BookingRef(order_no, 1, kept["attempt"], carrier.id)
