@@ -126,9 +126,9 @@ class DeliveryWorkflow:
                     lambda: bool(self._told) or not self._waiting(step), timeout=pause, timeout_summary=summary
                 )
             if not self._told:
-                await self._read_again()
+                await self._look()
                 await asyncio.gather(*(self._ask(unit) for unit in self._waiting(step)))
-            await self._look()
+            await self._take_in()
             await self._close_cases(step)
             await self._begin_anew_when_long()
 
@@ -157,10 +157,7 @@ class DeliveryWorkflow:
             self._told.append(UnitReport(self._order_no, self._line_no, unit.attempt, events))
 
     async def _look(self) -> None:
-        """Where the units stand by now. Where carriers told nothing, the line may have been taken back meanwhile."""
-        if self._told:
-            await self._take_in()
-            return
+        """Where the units stand after a long wait: nobody tells a delivery that its line was taken back meanwhile."""
         async with self._mutex:
             await self._read()
 
@@ -187,7 +184,7 @@ class DeliveryWorkflow:
                     lambda: bool(self._told) or not self._outstanding(), timeout=left, timeout_summary="the kind's date"
                 )
             await self._take_in()
-        await self._read_again()
+        await self._look()
 
     async def _begin_anew_when_long(self) -> None:
         """A delivery that takes months begins anew from its rows before its history is too long."""
@@ -284,11 +281,6 @@ class DeliveryWorkflow:
             self._units = {unit.unit: unit for unit in plan.units}
             self._cases |= {case: case.id_of(self._order_no, self._line_no) for case in plan.cases}
         return plan
-
-    async def _read_again(self) -> None:
-        """After a long wait: the line may have been taken back meanwhile, and nobody tells its delivery."""
-        async with self._mutex:
-            await self._read()
 
     def _outstanding(self) -> bool:
         return any(unit.state is not UnitState.VOID for unit in self._units.values())
