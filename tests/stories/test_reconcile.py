@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import seeding
-from demo.buyers import Article, read_shelf
+from demo.wishes import Article, read_shelf
 from demo.caller import Reply
 from demo.outcome import TERMS
 from demo.run import Scene
