@@ -1,4 +1,4 @@
-"""The mischief of a run: outside parties take on their characters, what chance leaves out is forced, all is put right."""
+"""The mischief of a run: parties take on their characters, what chance leaves out is forced, all is put right after it."""
 
 from __future__ import annotations
 
