@@ -1,4 +1,4 @@
-"""The mischief of a run: parties take on their characters, what chance leaves out is forced, all is put right after it."""
+"""The mischief of a run: parties take on their characters, what chance leaves out is forced, all is put right later."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ WITH pending AS (SELECT order_no, ship_to FROM orders WHERE order_no = %(order)s
 demand AS (
     SELECT l.line_no, l.sku_id, l.quantity, s.stock_policy AS policy
     FROM pending JOIN order_lines l USING (order_no) JOIN skus s ON s.id = l.sku_id
-    WHERE s.stock_policy NOT IN ('none', 'codes')),
+    WHERE s.stock_policy <> 'none'),
 total AS (
     SELECT min(sku_id) AS sku_id, sum(quantity) AS quantity FROM demand
     HAVING count(DISTINCT sku_id) = 1 AND bool_and(policy = 'hold')),
