@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from temporalio import activity
 
 from activities.fulfilment_messages import (
@@ -121,18 +124,7 @@ class FulfilmentActivities:
             distributor_id=row["distributor_id"],
             status=OrderStatus(line["status"]),
             steps=delivering(CATEGORIES.of(line["kind"]).steps(terms_of(offered[line["sku_id"]]))),
-            units=tuple(
-                CarriedUnit(
-                    unit["unit"],
-                    UnitState(unit["state"]),
-                    unit["quantity"],
-                    unit["attempt"],
-                    unit["supplier_id"],
-                    unit["booking_reference"],
-                    unit["delivered_at"],
-                )
-                for unit in carried
-            ),
+            units=tuple(_carried(unit) for unit in carried),
             issued_at=line["issued_at"],
             starts_at=line["starts_at"],
         )
@@ -151,13 +143,7 @@ class FulfilmentActivities:
                     await units.track(cx, report.order_no, report.line_no, row["unit"], report.events)
             await self._follow_units(cx, order, message)
             rows = await units.of_line(cx, report.order_no, report.line_no)
-            return tuple(
-                CarriedUnit(
-                    row["unit"], UnitState(row["state"]), row["quantity"], row["attempt"], row["supplier_id"],
-                    row["booking_reference"], row["delivered_at"],
-                )
-                for row in rows
-            )  # fmt: skip
+            return tuple(_carried(row) for row in rows)
 
     async def _follow_units(self, cx: Connection, order: Order, message: RecordTracking) -> None:
         stands = delivery_of(await units.carried_states(cx, order.order_no))
@@ -215,3 +201,11 @@ class FulfilmentActivities:
             except DomainError as error:
                 return Corrected(refusal=Refusal.of(error))
             return Corrected(version)
+
+
+def _carried(row: Mapping[str, Any]) -> CarriedUnit:
+    """A row of `units.of_line`."""
+    return CarriedUnit(
+        row["unit"], UnitState(row["state"]), row["quantity"], row["attempt"], row["supplier_id"],
+        row["booking_reference"], row["delivered_at"], row["losses"],
+    )  # fmt: skip

@@ -59,7 +59,7 @@ class LineRef:
 
 @dataclass(frozen=True, slots=True)
 class CarriedUnit:
-    """A unit as its delivery needs it: who carries it, and under which reference of ours."""
+    """A unit as its delivery needs it: who carries it, under which reference of ours, and how often it was lost."""
 
     unit: int
     state: UnitState
@@ -68,6 +68,7 @@ class CarriedUnit:
     supplier_id: str | None
     reference: str | None
     delivered_at: datetime | None
+    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,10 +138,13 @@ async def _move(
 
 
 async def of_line(cx: Connection, order_no: int, line_no: int) -> list[dict[str, Any]]:
-    """The line's units, each with its booking's reference at the party that carries it, where there is one."""
+    """The line's units, each with its booking's reference at the party that carries it, where there is one, and how
+    often it was lost."""
     cursor = await cx.execute(
         """
-        SELECT u.*, b.supplier_id, b.reference AS booking_reference, b.cost_minor
+        SELECT u.*, b.supplier_id, b.reference AS booking_reference, b.cost_minor,
+            (SELECT count(*) FROM unit_events e WHERE e.event = 'lost'
+                AND (e.order_no, e.line_no, e.unit) = (u.order_no, u.line_no, u.unit))::int AS losses
         FROM fulfilment_units u LEFT JOIN bookings b USING (order_no, line_no, attempt)
         WHERE u.order_no = %s AND u.line_no = %s ORDER BY u.unit
         """,

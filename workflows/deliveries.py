@@ -192,7 +192,10 @@ class DeliveryWorkflow:
             kind = "unit_lost" if unit.state is UnitState.LOST else "delivery_overdue" if overdue else None
             if kind is None or unit.unit in self._cases:
                 continue
-            case_id = self._cases[unit.unit] = f"xcp-{self._order_no:019d}-{self._line_no}-{kind}-{unit.unit}"
+            # Of a unit that was found and is lost again, the first case is closed: it needs another.
+            again = f"-{unit.losses}" if kind == "unit_lost" and unit.losses > 1 else ""
+            case_id = f"xcp-{self._order_no:019d}-{self._line_no}-{kind}-{unit.unit}{again}"
+            self._cases[unit.unit] = case_id
             await durably(
                 IssuanceActivities.open_exception,
                 OpenException(

@@ -38,6 +38,18 @@ async def until_unit(platform: Platform, order_no: int, state: str, number: int 
     return found
 
 
+async def until_open_cases(platform: Platform, order_no: int, count: int) -> list[dict[str, Any]]:
+    """The order's open cases, once there are so many."""
+
+    async def reached() -> tuple[list[dict[str, Any]]] | None:
+        query = "SELECT id FROM order_exceptions WHERE order_no = %s AND state = 'open'"
+        rows = await platform.rows(query, order_no)
+        return (rows,) if len(rows) == count else None
+
+    found: tuple[list[dict[str, Any]]] = await platform.until(reached)
+    return found[0]
+
+
 async def shipped(platform: Platform, caller: Caller, carrier: Supplier, quantity: int = 2) -> int:
     """An order whose parcel the carrier has picked up."""
     shirt = await platform.goods(carrier)
@@ -175,6 +187,46 @@ async def test_a_lost_parcel_that_is_found_needs_no_decision(platform: Platform,
     assert await platform.delivered(order_no) == "completed"
     case = (await platform.cases(order_no))["unit_lost"]
     assert (case["state"], case["resolution"]["decision"]) == ("resolved", "cleared")
+
+
+async def test_a_parcel_that_is_lost_again_after_it_was_found_is_another_case(
+    platform: Platform, caller: Caller
+) -> None:
+    carrier = await platform.a_carrier()
+    order_no = await shipped(platform, caller, carrier)
+    await happens(carrier, "lost")
+    first = await until_open_cases(platform, order_no, 1)
+    await happens(carrier, "found")
+    await until_open_cases(platform, order_no, 0)
+    await happens(carrier, "lost")
+    (case,) = await until_open_cases(platform, order_no, 1)
+    assert case["id"] != first[0]["id"]
+    assert (await platform.decide(case["id"], "give_up")).status_code == 200
+    assert (await platform.read(order_no))["status"] == "refunded"
+    assert await platform.delivered(order_no) == "taken_back"
+
+
+async def test_an_operator_who_finds_a_parcel_by_phone_needs_only_its_waybill(
+    platform: Platform, caller: Caller
+) -> None:
+    carrier = await platform.a_carrier(calls_back=False, unique_references=False)
+    await carrier.behave(forget_ms=-1)
+    await carrier.next("ship", "drop_after")
+    await carrier.next("ship", "forget")
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, (shirt, 3), ship_to=ADDRESS)
+    await platform.confirm(caller, order_no, wait_s=0)
+    await platform.fast_forward(order_no, 2000)
+    case = await platform.until_case(order_no, "issuance_escalated")
+    refused = await platform.decide(case["id"], "issued", supplier_reference="P1")
+    assert (refused.json()["code"], refused.json()["quantity"]) == ("tickets_missing", 1)
+    assert "waybill" in refused.json()["detail"]
+    (booked,) = await carrier.book()
+    told = {"supplier_ticket_id": booked["id"], "code": booked["waybill"], "code_format": "WAYBILL"}
+    await platform.decide(case["id"], "issued", supplier_reference=booked["id"], tickets=[told])
+    assert (await platform.settled(order_no))["status"] == "issued"
+    parcel = await unit(platform, order_no)
+    assert (parcel["quantity"], parcel["code"]) == (3, booked["waybill"])
 
 
 async def test_a_wrong_waybill_is_corrected_by_version(platform: Platform, caller: Caller) -> None:

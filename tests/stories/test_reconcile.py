@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import seeding
-from demo.wishes import Article, read_shelf
 from demo.caller import Reply
 from demo.outcome import TERMS
 from demo.run import Scene
+from demo.wishes import Article, read_shelf
 from embedded.stack import Stack, StackOptions
 from inspecting import inspect_all
 from reconcile import reconcile
