@@ -23,7 +23,7 @@ from demo.wishes import Wish
 from embedded.stack import Stack
 from reconcile import Reconciled, reconcile
 
-VICTIMS = ("worker-1", "api-1", "temporal", "postgres")
+VICTIMS = ("worker-1", "api-1", "temporal", "postgres", "simulator-topup")
 PATIENCE_S = 240.0
 DEAD_S = (0.3, 3.0)
 """A killed part stays dead between so many seconds."""
