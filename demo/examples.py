@@ -26,7 +26,7 @@ def examples(orders: Sequence[Order], settings: Settings, data_dir: Path) -> dic
             settings, delivery_workflow_id(int(order["order_no"]), line["line_no"])
         )
     if order := max(filter(explanations_of, orders), key=lambda each: len(explanations_of(each)), default=None):
-        told = " ".join(explanations_of(order))
+        told = "\n    ".join(dict.fromkeys(explanations_of(order)))
         found["An order with discounts"] = f"{_with_key(settings, order, data_dir)}\n    {told}"
     if order := _first(orders, _has_tickets):
         found["Tickets as PDF"] = f"{_with_key(settings, order, data_dir, '/tickets.pdf')} -o tickets.pdf"

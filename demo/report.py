@@ -103,19 +103,21 @@ def print_links(console: Console, links: Mapping[str, str]) -> None:
 
 
 def _kinds_told(kinds: Kinds) -> Iterator[tuple[str, str]]:
-    """A row per kind of goods, and what else is to be known of it."""
-    beside: dict[str, str] = {
-        "goods": _told(kinds.parcels).replace(",", ";"),
-        "codes": f"{kinds.codes.total()} handed out; {kinds.codes_twice} twice",
-    }
+    """A row per kind of goods, and what else is to be known of parcels, codes and promotions."""
     for family, ends in sorted(kinds.lines.items()):
-        told = ", ".join(f"{ends[end]} {end}" for end in ENDS if ends[end])
-        parcels = f"; {beside[family]}" if family in beside else ""
-        yield f"{family}, lines", f"{ends.total()} = {told}{parcels}"
+        yield f"lines of {family}", f"{ends.total()} = {' + '.join(f'{ends[end]} {end}' for end in ENDS if ends[end])}"
+    parcels = kinds.parcels
+    yield (
+        "parcels",
+        f"{parcels['sent']} = {parcels['delivered']} delivered + {parcels['written off']} written off; "
+        f"{parcels['lost']} were lost, {parcels['found']} of them found; {parcels['waybill corrected']} waybills "
+        f"corrected; {parcels['lines split']} lines sent from two warehouses",
+    )
+    yield "codes", f"{kinds.codes.total()} handed out, {kinds.codes_twice} of them twice"
     if kinds.coupon is not None:
         yield "promotions", f"{kinds.discounted} orders with a discount, {_money(kinds.discount_minor)} in all"
         taken, limit = kinds.coupon.taken, kinds.coupon.most_uses
-        yield "coupon", f"{taken} of {limit} uses taken, {kinds.coupon_refused} orders refused for it"
+        yield "coupon", f"{taken} of {limit} uses taken, {kinds.coupon_refused} orders refused when all were"
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
