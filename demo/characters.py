@@ -87,7 +87,9 @@ CHARACTERS: Mapping[str, Character] = {
     ),
     "swift": Character(
         "carrier",
-        rates={"drop_after": 0.08, "wrong_waybill": 0.1, "confirm_late": 0.08, "reject": 0.04, "lose": 0.04, "find": 0.4},
+        rates={
+            "drop_after": 0.08, "wrong_waybill": 0.1, "confirm_late": 0.08, "reject": 0.04, "lose": 0.04, "find": 0.4,
+        },
         params={"confirm_late_ms": 2500, "correct_ms": 1500, "found_ms": 1500},
         terms={**_PATIENCE, "first_interval_s": 1.0, "deadline_s": 20.0, "deadline_policy": "cancel_and_refund"},
         strikes={
