@@ -44,12 +44,14 @@ bench: $(STAMP)  ## Measures the ratios of the quality goals
 contract: $(STAMP)  ## Schemathesis over the whole API as every role, with boundaries and sequences
 	$(BIN)/pytest -s tests/api/test_contract.py -m long
 
+SINGLES := tests/faults/test_each_step.py::test_every_scenario_survives_any_fault_at_any_step
 PAIRS := tests/faults/test_each_step.py::test_pairs_of_faults_do_not_add_up_to_a_loss
 # A process each: a scenario makes a supplier per run, and hundreds of their queues in one process measure that process.
 faults: $(STAMP)  ## Every single fault at every activity call, then seeded pairs (FAULTS_SEED=)
-	@for name in issue_locked two_lines cancel expire negotiate resend reject promotion; do \
-		$(BIN)/pytest tests/faults -m long -s -k "any_step and $$name" || exit 1; done
-	@for name in issue issue_locked two_lines negotiate; do \
+	@for name in issue_locked two_lines cancel expire negotiate resend reject promotion promotion_undone \
+		promotion_refunded codes_undone gate topup topup_refused parcel parcel_split parcel_refused parcel_lost mixed; do \
+		$(BIN)/pytest -m long -s "$(SINGLES)[$$name]" || exit 1; done
+	@for name in issue issue_locked two_lines negotiate parcel mixed; do \
 		$(BIN)/pytest -m long -s "$(PAIRS)[$$name]" || exit 1; done
 
 # New pins: after a change of the dependencies in pyproject.toml, or to take newer releases. uv is needed here only.

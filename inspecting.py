@@ -17,6 +17,7 @@ from rich.table import Table
 from temporalio.client import Client
 
 from demo.books import Control
+from domain.categories import CATEGORIES
 from domain.inspection import InspectionTerms, Violation
 from domain.supplier_books import BookComparison, BookEntry, compare_with_books
 from settings import Settings
@@ -52,6 +53,7 @@ async def inspect_all(
     url = settings.database_url or settings.worker_database_url
     if url is None:
         raise RuntimeError("no address of PostgreSQL is known: start `tessera up`, or set TESSERA_DATABASE_URL")
+    CATEGORIES.load(settings.kind_places)
     opened = await open_workflows(settings)
     async with Database(url, pool_max=4) as database:
         async with database.transaction() as cx:

@@ -16,6 +16,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
 from api import delivery_host, order_host
+from domain.categories import CATEGORIES
 from settings import Settings
 from storage import bookings, order_claims, order_reading, units
 from storage.database import Database
@@ -48,6 +49,7 @@ async def reconcile(settings: Settings, tell: Tell = lambda _: None) -> Reconcil
     url = settings.api_database_url or settings.database_url
     if url is None or settings.temporal_address is None:
         raise RuntimeError("neither PostgreSQL nor Temporal may be unknown: start `tessera up` first")
+    CATEGORIES.load(settings.kind_places)
     client = await Client.connect(
         settings.temporal_address, namespace=settings.temporal_namespace, data_converter=pydantic_data_converter
     )
@@ -130,7 +132,7 @@ async def _deliveries(database: Database, client: Client, done: Reconciled, tell
     after = (0, 0)
     while True:
         async with database.reading() as cx:
-            rows = await units.lines_on_their_way(cx, after=after, limit=PAGE)
+            rows = await units.lines_on_their_way(cx, lasting=CATEGORIES.lasting(), after=after, limit=PAGE)
         for row in rows:
             done.looked_at += 1
             order_no, line_no = row["order_no"], row["line_no"]

@@ -65,7 +65,7 @@ async def _work(cx: Connection, import_id: str, lines: Sequence[Row], now: datet
         else:
             product_id = derived_id("prd", "import", import_id, str(line_no))
             drafts.append((line_no, Draft(product_id, product, verdict.kind)))
-    return [*refused, *await _create(cx, drafts, f"import/{import_id}", now)]
+    return [*refused, *await _create(cx, drafts, f"{lines[0]['actor']}/import/{import_id}", now)]
 
 
 async def _create(cx: Connection, drafts: Sequence[tuple[int, Draft]], actor: str, now: datetime) -> list[Outcome]:

@@ -8,6 +8,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.fulfilment_messages import (
+    UNIT_CASES,
     CarriedUnit,
     Corrected,
     CorrectWaybill,
@@ -18,6 +19,7 @@ from activities.fulfilment_messages import (
     NotifyLine,
     RecordTracking,
     RecordUnits,
+    UnitCase,
     WriteOff,
 )
 from activities.order_discounts import end_subsidies, return_uses
@@ -30,8 +32,8 @@ from domain.operations import delivering
 from domain.order import Line, Order
 from domain.orders import OrderStatus
 from domain.settlement import flow_at_refund, loss_of
-from domain.units import UnitState, delivery_of, share_of
-from storage import codes, order_admission, order_credit, order_reading, tickets, units
+from domain.units import ON_ITS_WAY, UnitState, delivery_of, share_of
+from storage import codes, order_admission, order_credit, order_exceptions, order_reading, tickets, units
 from storage.database import Connection, Database
 from storage.events import announce
 from storage.settlement import insert_flows
@@ -120,6 +122,7 @@ class FulfilmentActivities:
                 cx, [line["sku_id"]], channel=row["channel"], now=row["created_at"], withdrawn=True
             )
             carried = await units.of_line(cx, message.order_no, message.line_no)
+            cases = await order_exceptions.open_about_units(cx, message.order_no, message.line_no, UNIT_CASES)
         return DeliveryPlan(
             distributor_id=row["distributor_id"],
             status=OrderStatus(line["status"]),
@@ -127,6 +130,7 @@ class FulfilmentActivities:
             units=tuple(_carried(unit) for unit in carried),
             issued_at=line["issued_at"],
             starts_at=line["starts_at"],
+            cases=tuple(UnitCase(**case) for case in cases),
         )
 
     @activity.defn
@@ -164,8 +168,8 @@ class FulfilmentActivities:
             line = order.line(line_no)
             rows = {row["unit"]: row for row in await units.of_line(cx, order_no, line_no)}
             row = rows.get(unit)
-            if row is None or line.status is not OrderStatus.ISSUED or row["state"] == UnitState.VOID:
-                return
+            if row is None or line.status is not OrderStatus.ISSUED or row["state"] not in ON_ITS_WAY:
+                return  # it has arrived, or was taken back, while somebody decided
             before = sum(each["quantity"] for each in rows.values() if each["state"] == UnitState.VOID)
             amount = share_of(line.total_minor, line.quantity, before, row["quantity"])
             fresh = await units.breach(
@@ -204,8 +208,14 @@ class FulfilmentActivities:
 
 
 def _carried(row: Mapping[str, Any]) -> CarriedUnit:
-    """A row of `units.of_line`."""
+    """From a row of `units.of_line`."""
     return CarriedUnit(
-        row["unit"], UnitState(row["state"]), row["quantity"], row["attempt"], row["supplier_id"],
-        row["booking_reference"], row["delivered_at"], row["losses"],
-    )  # fmt: skip
+        unit=row["unit"],
+        state=UnitState(row["state"]),
+        quantity=row["quantity"],
+        attempt=row["attempt"],
+        supplier_id=row["supplier_id"],
+        reference=row["booking_reference"],
+        delivered_at=row["delivered_at"],
+        losses=row["losses"],
+    )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from activities.order_messages import Part
 from domain.errors import Refusal
 from domain.operations import Operation
 from domain.orders import OrderStatus
 from domain.units import TrackedEvent, UnitState
+
+UnitCaseKind = Literal["unit_lost", "delivery_overdue"]
+"""What a person may have to decide about a unit on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class LineRef:
 
 @dataclass(frozen=True, slots=True)
 class CarriedUnit:
-    """A unit as its delivery needs it: who carries it, under which reference of ours, and how often it was lost."""
+    """A unit as its delivery needs it: who carries it, and under which reference of ours. `losses`: how often its
+    carrier has told that it is lost; it may have been found in between."""
 
     unit: int
     state: UnitState
@@ -71,9 +75,29 @@ class CarriedUnit:
     losses: int = 0
 
 
+UNIT_CASES: tuple[UnitCaseKind, ...] = get_args(UnitCaseKind)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCase:
+    """A case about one unit: a second loss after it was found is a second case (`occurrence` counts from 1)."""
+
+    unit: int
+    kind: UnitCaseKind
+    occurrence: int = 1
+
+    def id_of(self, order_no: int, line_no: int) -> str:
+        """The case's id in the operators' queue: a business key."""
+        first = f"xcp-{order_no:019d}-{line_no}-{self.kind}-{self.unit}"
+        return first if self.occurrence <= 1 else f"{first}-{self.occurrence}"
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryPlan:
-    """What is left to do for an issued line: its kind's steps after the pivot, its units, the dates they wait for."""
+    """What is left to do for an issued line: its kind's steps after the pivot, its units, the dates they wait for.
+
+    `cases`: those about its units that are open, which an earlier workflow of this delivery may have opened.
+    """
 
     distributor_id: str
     status: OrderStatus
@@ -81,6 +105,7 @@ class DeliveryPlan:
     units: tuple[CarriedUnit, ...]
     issued_at: datetime | None
     starts_at: datetime | None
+    cases: tuple[UnitCase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

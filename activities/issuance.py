@@ -18,7 +18,7 @@ from activities.order_messages import (
     TryElsewhere,
 )
 from activities.order_writes import facts_of, intent_of, order_under_lock, save
-from activities.unit_writes import record_credentials, void_line, void_what_is_taken_back
+from activities.unit_writes import note_what_was_used, record_credentials, void_line, void_what_is_taken_back
 from domain.categories import CATEGORIES
 from domain.orders import OrderStatus
 from domain.settlement import flow_at_issue, flow_at_loss, flow_at_refund, flow_at_supplier_refund, loss_of
@@ -150,20 +150,23 @@ class IssuanceActivities:
             if line.status not in (OrderStatus.ISSUED, OrderStatus.REFUNDING):
                 return
             credit = message.supplier_credit_minor
-            order.take_back_line(booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit)
+            rest_minor = order.take_back_line(
+                booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit
+            )
             await save(cx, order, actor=message.actor, at=message.at)
             await void_line(cx, order.order_no, booking.line_no, at=message.at, reason=message.reason)
+            await note_what_was_used(cx, order.order_no, booking.line_no, at=message.at)
             await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at)
             await codes.burn(cx, order.order_no, booking.line_no)
             await return_uses(cx, order, message.at)
             facts = facts_of(order, line)
             await insert_flows(
                 cx,
-                [flow_at_refund(facts, line.total_minor, message.at)],
+                [flow_at_refund(facts, rest_minor, message.at)],
                 [flow_at_supplier_refund(facts, booking.supplier_id, credit, message.at)],
                 await end_subsidies(cx, order, [line], message.at),
             )
-            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
+            await order_credit.give_back(cx, order.distributor_id, rest_minor)
 
     @activity.defn
     async def keep_line(self, message: KeepLine) -> None:

@@ -182,6 +182,7 @@ class OrderActivities:
                 subsidies = await end_subsidies(cx, order, [order.line(line_no) for line_no in gone], message.at)
                 await insert_flows(cx, failed, transfers=subsidies)
                 if gone:
+                    await bookings.begin_release(cx, order.order_no, gone)
                     lost_minor = sum(order.line(line_no).total_minor for line_no in gone)
                     await order_credit.give_back(cx, order.distributor_id, lost_minor)
             elif order.confirmed_at != message.at:
@@ -206,10 +207,11 @@ class OrderActivities:
 async def _fail_gone(
     cx: Connection, order: Order, gone: list[int], message: ConfirmOrder
 ) -> list[ReceivableFlow | None]:
-    """Fail these lines, or all where it is all or nothing: the others' stock comes back, and credit after the flows."""
+    """Fail these lines, or all where it is all or nothing: the others' stock and codes come back; credit follows."""
     if gone and order.all_or_nothing:
         for line_no in {line.line_no for line in order.lines} - set(gone):
             await order_stock.give_back(cx, order.order_no, line_no, at=message.at)
+            await codes.release(cx, order.order_no, line_no)
         gone[:] = [line.line_no for line in order.lines]
     flows: list[ReceivableFlow | None] = []
     for line_no in gone:

@@ -12,7 +12,7 @@ from domain.issuance import IssuedTicket
 from domain.order import Line, Order
 from domain.orders import OrderStatus
 from domain.units import pieces_of
-from storage import bookings, units
+from storage import bookings, order_exceptions, tickets, units
 from storage.database import Connection
 from storage.units import NewUnit
 
@@ -27,18 +27,18 @@ async def record_credentials(cx: Connection, line: Line, booked: Sequence[Bookin
     order_no = booked[0].order_no
     for booking in booked:
         row = await bookings.read_booking(cx, order_no, booking.line_no, booking.attempt)
-        tickets = _tickets(row)
+        shown = _tickets(row)
         quantity = row["quantity"] or line.quantity
         if category.gated:
-            await bookings.insert_tickets(cx, order_no, line.line_no, tickets, at=at)
+            await bookings.insert_tickets(cx, order_no, line.line_no, shown, at=at)
             new += [NewUnit(1, attempt=booking.attempt) for _ in range(quantity)]
             continue
-        shown = [(ticket.code, ticket.code_format, ticket.supplier_ticket_id) for ticket in tickets]
+        credentials = [(ticket.code, ticket.code_format, ticket.supplier_ticket_id) for ticket in shown]
         new += [
             NewUnit(
                 piece.quantity, piece.code, piece.code_format, piece.reference, booking.attempt, row["warehouse_id"]
             )
-            for piece in pieces_of(quantity, shown)
+            for piece in pieces_of(quantity, credentials)
         ]
     await units.issue(cx, order_no, line.line_no, new, carried=category.carried, at=at)
 
@@ -51,6 +51,23 @@ async def void_line(cx: Connection, order_no: int, line_no: int, *, at: datetime
     """The line is no longer issued: a gate says no, and nothing of it is on its way any more."""
     await bookings.void_tickets(cx, order_no, line_no)
     await units.void(cx, order_no, line_no, at=at, reason=reason)
+
+
+async def note_what_was_used(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> None:
+    """A line is refunded although somebody was let in with it: its supplier took it back all the same, and the case
+    tells a person. Idempotency: the case's id."""
+    used = await tickets.redeemed_of(cx, order_no, line_no)
+    if used:
+        await order_exceptions.open_exception(
+            cx,
+            exception_id=f"xcp-{order_no:019d}-{line_no}-used_and_refunded",
+            kind="used_and_refunded",
+            order_no=order_no,
+            line_no=line_no,
+            supplier_id=None,
+            evidence={"serials": [ticket.serial for ticket in used]},
+            at=at,
+        )
 
 
 async def void_what_is_taken_back(cx: Connection, order: Order, *, at: datetime) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from typing import Any
 
 import structlog
@@ -33,6 +34,7 @@ from workflows.catalog_imports import CatalogImportWorkflow, catalog_import_work
 MAX_LINES = 200_000
 LINES_PER_BATCH = 1000
 BYTES_PER_BATCH = 1024 * 1024
+SLOWEST_BATCH_S = 15.0
 
 _log = structlog.get_logger(__name__)
 
@@ -53,13 +55,13 @@ async def receive(request: Request, caller: Principal, key: str) -> tuple[dict[s
     import_id, turn = derived_id("imp", caller.ref, key), secrets.token_hex(8)
     async with parts.database.transaction() as cx:
         row = await import_staging.begin_upload(cx, import_id, actor=caller.ref, turn=turn, now=parts.clock())
-    if row["turn"] != turn:
-        await _check_same(request, row)
-        return row, True
     try:
+        if row["turn"] != turn:
+            await _check_same(request, row)
+            return row, True
         await _Upload(request, parts, import_id, turn).run()
     except BaseException as error:
-        async with parts.database.transaction() as cx:
+        async with parts.database.transaction() as cx:  # nothing of another's turn
             await import_staging.break_off(cx, import_id, turn=turn)
         if isinstance(error, ClientDisconnect):
             raise HTTPException(400, "The body ended before its end: send it again, with the same key.") from error
@@ -91,6 +93,7 @@ class _Upload:
         self._turn = turn
         self._batch: list[tuple[int, bytes | None]] = []
         self._batch_bytes = 0
+        self._flushed_s = time.monotonic()
         self._lines = 0
 
     async def run(self) -> None:
@@ -99,7 +102,7 @@ class _Upload:
             digest.update(chunk)
             for line in splitter.feed(chunk):
                 self._add(line)
-            if len(self._batch) >= LINES_PER_BATCH or self._batch_bytes >= BYTES_PER_BATCH:
+            if self._due():
                 await self._flush()
         for line in splitter.close():
             self._add(line)
@@ -112,6 +115,11 @@ class _Upload:
                 cx, self._import_id, turn=self._turn, body_hash=digest.hexdigest(), now=self._parts.clock()
             )
 
+    def _due(self) -> bool:
+        """Also after a while: a slow upload shows that it lives."""
+        full = len(self._batch) >= LINES_PER_BATCH or self._batch_bytes >= BYTES_PER_BATCH
+        return full or time.monotonic() - self._flushed_s > SLOWEST_BATCH_S
+
     def _add(self, line: tuple[int, bytes | None]) -> None:
         self._lines += 1
         if self._lines > MAX_LINES:
@@ -122,7 +130,7 @@ class _Upload:
     async def _flush(self) -> None:
         async with self._parts.database.transaction() as cx:
             await import_staging.stage_lines(cx, self._import_id, self._batch, turn=self._turn, now=self._parts.clock())
-        self._batch, self._batch_bytes = [], 0
+        self._batch, self._batch_bytes, self._flushed_s = [], 0, time.monotonic()
 
 
 async def start(parts: Parts, import_id: str) -> None:

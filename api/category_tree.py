@@ -30,7 +30,7 @@ _EDIT = problems(401, 403, 404, 409, 412, 413, 415)
 
 
 class CategoryView(View):
-    """A node of the tree. `level` 0 is a root."""
+    """A node of the tree."""
 
     id: str = Field(examples=["1003001"])
     parent_id: str | None

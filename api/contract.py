@@ -20,8 +20,14 @@ OWN_QUOTA = "sku_9a1e4da7c36d832a1b35"
 DEPOT = "west"
 """The sample data's second warehouse."""
 
-DRAFT = "prd_f03fcc3740841b949ba6"
-"""The audio guide, a draft."""
+DRAFT = "prd_9dd026e9ef962650d128"
+"""The paper lantern, a draft."""
+
+AUDIO_GUIDE = "sku_01751962d974b03a8a6d"
+"""The audio guide for one day: sold from a pool of codes."""
+
+CARRIED = "off_881876f41a2562d46220"
+"""Swift Express carries all physical goods."""
 
 ORDER_NO = "1039000000000000001"
 
@@ -37,8 +43,9 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "path product_id": ("A product's id.", PASS),
     "path sku_id": ("A variant's id.", OWN_QUOTA),
     "path supplier_id": ("A supplier's id.", "northgate"),
+    "path offer_id": ("An offer's id.", CARRIED),
     "path line_no": ("The number of the order's line.", 1),
-    "path unit": ("Which of the line's tickets, from 0.", 0),
+    "path unit": ("Which of the line's units (tickets, parcels, codes), from 0.", 0),
     "path serial": ("A ticket's serial, as it stands on it; hyphens may be left out.", "3KB8K-ZC38C-00400-20004"),
     "path promotion_id": ("A promotion's id.", "prm_summer"),
     "path coupon_id": ("A coupon's id.", "cpn_summer"),
@@ -60,6 +67,9 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
 
 PATHS: Mapping[Operation, Mapping[str, str]] = {
     ("post", "/v1/products/{product_id}/transitions"): {"product_id": DRAFT},
+    ("post", "/v1/skus/{sku_id}/codes"): {"sku_id": AUDIO_GUIDE},
+    ("post", "/v1/skus/{sku_id}/codes/withdraw"): {"sku_id": AUDIO_GUIDE},
+    ("get", "/v1/skus/{sku_id}/codes"): {"sku_id": AUDIO_GUIDE},
 }
 """Operations whose example needs another id than the usual one."""
 
@@ -120,6 +130,17 @@ BODIES: Mapping[Operation, Mapping[str, Any]] = {
         "quantity": -2,
         "reason": "damaged in transit",
     },
+    ("post", "/v1/skus/{sku_id}/codes"): {"codes": ["7QK2-M9XA-44TD", "7QK2-M9XA-44TE"]},
+    ("post", "/v1/offers"): {
+        "supplier_id": "swift",
+        "kind": "physical",
+        "supplier_product_id": "express",
+        "cost_minor": 2_600,
+        "rank": 9,
+        "regions": ["CN/北京"],
+    },
+    ("patch", "/v1/offers/{offer_id}"): {"rank": 2},
+    ("post", "/v1/orders/{order_no}/lines/{line_no}/units/{unit}/waybill"): {"waybill": "SW1234567890", "version": 1},
     ("post", "/v1/promotions"): {
         "name": "Three for two",
         "terms": {"kind": "n_for_m", "take": 3, "pay": 2},

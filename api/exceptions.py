@@ -24,6 +24,7 @@ from domain.categories import CATEGORIES
 from domain.errors import DomainError
 from domain.issuance import IssuedTicket
 from domain.orders import OrderStatus
+from domain.units import UnitState
 from storage import bookings, order_exceptions
 from workflows.deliveries import UnitDecision
 from workflows.orders import OrderWorkflow
@@ -229,8 +230,11 @@ async def _decide_unit(parts: Parts, caller: Principal, row: Mapping[str, Any], 
     assert parts.temporal is not None
     word: Literal["keep", "give_up"] = "give_up" if body.decision == "give_up" else "keep"
     decision = UnitDecision(row["evidence"]["unit"], word, caller.ref, body.reason)
-    await delivery_host.decide(parts.temporal, row["order_no"], row["line_no"], decision, update_id=f"decide/{key}")
-    await _close(parts, caller, row, body)
+    state = await delivery_host.decide(
+        parts.temporal, row["order_no"], row["line_no"], decision, update_id=f"decide/{key}"
+    )
+    arrived = word == "give_up" and state != UnitState.VOID
+    await _close(parts, caller, row, body, overtaken_by=state if arrived else None)
 
 
 async def _take_back(parts: Parts, caller: Principal, row: Mapping[str, Any], body: DecisionInput) -> None:
@@ -256,7 +260,7 @@ async def _take_back(parts: Parts, caller: Principal, row: Mapping[str, Any], bo
 async def _close(
     parts: Parts, caller: Principal, row: Mapping[str, Any], body: DecisionInput, *, overtaken_by: str | None = None
 ) -> None:
-    """Only the case ends. `overtaken_by`: the line was decided before the person was; its status says how."""
+    """Only the case ends. `overtaken_by`: the line, or its unit, was decided before the person was: its state."""
     resolution = {"decision": body.decision, "reason": body.reason}
     if overtaken_by is not None:
         resolution["overtaken_by"] = overtaken_by

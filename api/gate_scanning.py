@@ -81,7 +81,7 @@ async def scan_ticket(parts: Parts, caller: Principal, scan: Scan) -> Scanned:
         before = await gate.outcome_of(cx, scan.key)
         if before is not None:
             return replace(found, outcome=before)
-        scanned = found if found.ticket is None else await _judge(cx, found.ticket, scan, now)
+        scanned = found if found.ticket is None else await _judge(cx, found.ticket, scan, caller.ref, now)
         ref = scanned.ticket.ref if scanned.ticket else None
         note = ScanNote(
             scan.key,
@@ -114,12 +114,13 @@ async def _find(parts: Parts, cx: Connection, scan: Scan) -> Scanned:
     return Scanned(Outcome.UNKNOWN) if ticket is None else Scanned(Outcome.ADMITTED, ticket)
 
 
-async def _judge(cx: Connection, ticket: StoredTicket, scan: Scan, now: datetime) -> Scanned:
+async def _judge(cx: Connection, ticket: StoredTicket, scan: Scan, actor: str, now: datetime) -> Scanned:
     outcome = judge_entry(ticket.standing) if scan.offline else judge_scan(ticket.standing, ticket.window, now)
     if outcome is not Outcome.ADMITTED:
         return Scanned(outcome, ticket)
     redeemed = await gate.redeem(cx, ticket.ref, gate_id=scan.gate_id, at=scan.scanned_at)
     assert redeemed, "the ticket is locked, and was valid"
+    await gate.note_entry(cx, ticket.ref, gate_id=scan.gate_id, actor=actor, at=scan.scanned_at)
     facts = {"gate_id": scan.gate_id, "redeemed_at": scan.scanned_at.isoformat()}
     await gate.announce(cx, "ticket.redeemed", ticket.ref, facts, at=now)
     standing = TicketStanding(TicketStatus.REDEEMED, scan.scanned_at, scan.gate_id)

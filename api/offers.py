@@ -128,9 +128,9 @@ async def list_offers(
     caller: Reader,
     paging: PagingDep,
     database: DatabaseDep,
-    sku_id: Annotated[Id | None, Query()] = None,
-    supplier_id: Annotated[Id | None, Query()] = None,
-    kind: Annotated[Kind | None, Query()] = None,
+    sku_id: Annotated[Id | None, Query(description="Only offers of this variant.")] = None,
+    supplier_id: Annotated[Id | None, Query(description="Only this supplier's.")] = None,
+    kind: Annotated[Kind | None, Query(description="Only offers of everything of this kind.")] = None,
 ) -> Response:
     """For operators, in the order of their ids; costs are nobody else's business."""
     if caller.distributor_id is not None:

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from api.views import CouponCode, Currency, Flag, Id, Input, Instant, Minor, Name, View
 from domain.coupons import CouponState, standing
-from domain.promotions import MAX_STEPS, MAX_TAKE, WHOLE_BP, PromotionEvent, PromotionState, terms_of
+from domain.promotion_terms import MAX_STEPS, MAX_TAKE, WHOLE_BP, terms_of
+from domain.promotions import PromotionEvent, PromotionState
 from storage.coupons import NewCoupon
 
 MAX_BATCH = 1000

@@ -16,7 +16,7 @@ from api.ticket_printing import PrintedTicket, pdf_of, png_of
 from api.ticket_views import Serial, TicketDetailView, VoidInput, code_of
 from domain.access import Action, Principal
 from domain.gate import TicketRef, TicketsNotIssued, TicketStatus, TicketUnknown, TicketVoid
-from storage import gate, order_reading, tickets
+from storage import gate, order_reading, tickets, units
 from storage.catalog_log import log_operation
 from storage.database import Connection
 from storage.tickets import StoredTicket
@@ -129,6 +129,9 @@ async def void_ticket(
             raise TicketUnknown
         ticket.standing.check_unused(ref.serial)
         await gate.void(connection, ref, by=caller.ref, reason=body.reason, at=now)
+        await units.void(
+            connection, ref.order_no, ref.line_no, unit=ref.unit, at=now, reason=body.reason, actor=caller.ref
+        )
         await log_operation(
             connection,
             at=now,

@@ -21,7 +21,7 @@ class UnitEventView(View):
 
 
 class BreachView(View):
-    """What was promised and not delivered, what it cost, and who bears it."""
+    """What was promised and not delivered, what it cost, and who bears it: who of them, only operators are told."""
 
     what: str
     why: str
@@ -54,23 +54,31 @@ def units_of(row: Mapping[str, Any], line_no: int, *, operator: bool) -> list[Un
     return [
         UnitView(
             **{name: unit[name] for name in _PLAIN},
+            code="" if _taken_back(unit) and not operator else unit["code"],
             warehouse_id=unit["warehouse_id"] if operator else None,
             events=[
                 UnitEventView(**{name: event[name] for name in UnitEventView.model_fields})
                 for event in unit["events"] or []
             ],
-            breach=_breach(breaches.get((line_no, unit["unit"]))),
+            breach=_breach(breaches.get((line_no, unit["unit"])), operator),
         )
         for unit in row["units"] or []
         if unit["line_no"] == line_no
     ]
 
 
-_PLAIN = ("unit", "quantity", "state", "code", "code_format", "reference", "version")
+_PLAIN = ("unit", "quantity", "state", "code_format", "reference", "version")
 
 
-def _breach(row: Mapping[str, Any] | None) -> BreachView | None:
+def _taken_back(unit: Mapping[str, Any]) -> bool:
+    """Whether its code is none of the buyer's any more: the money has gone back."""
+    return bool(unit["state"] == UnitState.VOID)
+
+
+def _breach(row: Mapping[str, Any] | None, operator: bool) -> BreachView | None:
     if row is None:
         return None
     cost = MoneyView(amount_minor=row["cost_minor"], currency=row["currency"])
-    return BreachView(cost=cost, **{name: row[name] for name in ("what", "why", "borne_by", "at")})
+    role, _, _ = row["borne_by"].partition("/")
+    plain = {name: row[name] for name in ("what", "why", "at")}
+    return BreachView(cost=cost, borne_by=row["borne_by"] if operator else role, **plain)

@@ -152,11 +152,11 @@ async def _killed_in_the_middle(world: World, operator: _Operator, lines: int, s
     world.processes["worker-1"] = psutil.Process(world.stack.pids["worker-1"])
     await operator.until(path, lines)
     took_s = time.perf_counter() - began
-    actor = f"import/{path.rpartition('/')[2]}"
+    actor = f"%/import/{path.rpartition('/')[2]}"
     async with world.database.reading() as cx:
         cursor = await cx.execute(
             "SELECT count(*) AS logged, count(DISTINCT subject_id) AS products FROM operation_log "
-            "WHERE actor = %s AND action = 'product.import'",
+            "WHERE actor LIKE %s AND action = 'product.import'",
             (actor,),
         )
         found = await cursor.fetchone()

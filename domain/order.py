@@ -204,16 +204,20 @@ class Order:
         self._all_or_nothing()
         self._derive(at, OrderEvent.FAIL, failure.code)
 
-    def take_back_line(self, line_no: int, at: datetime, *, reason: str, supplier_credit_minor: int) -> None:
-        """An issued line was cancelled at its supplier, which credits `supplier_credit_minor`: it is refunded whole."""
+    def take_back_line(self, line_no: int, at: datetime, *, reason: str, supplier_credit_minor: int) -> int:
+        """An issued line was cancelled at its supplier, which credits `supplier_credit_minor`: it is refunded whole.
+
+        What goes back now, in minor units: all that was not given back for single units before.
+        """
         line = self.line(line_no)
         if line.status is not OrderStatus.REFUNDING:
             self._move(line, OrderEvent.REFUND_START, reason)
         if supplier_credit_minor:
             line.supplier_refunded_at = at
             line.supplier_refunded_minor = supplier_credit_minor
-        self._refund_whole(line, at, reason)
+        rest_minor = self._refund_whole(line, at, reason)
         self._derive(at, OrderEvent.REFUND_START, reason)
+        return rest_minor
 
     def keep_line(self, line_no: int, at: datetime, *, reason: str) -> None:
         """A line that was to be taken back stays issued, since its supplier keeps it."""
@@ -244,12 +248,14 @@ class Order:
         self.changes.append(Change(0, "review", "approve", "in_review", "", reason))
         self.in_review = False
 
-    def _refund_whole(self, line: Line, at: datetime, reason: str) -> None:
+    def _refund_whole(self, line: Line, at: datetime, reason: str) -> int:
+        rest_minor = line.total_minor - line.refunded_minor
         line.refunded_minor = line.total_minor
         line.refunded_at = at
-        self.refunded_minor += line.total_minor
+        self.refunded_minor += rest_minor
         self._move(line, OrderEvent.REFUND_DONE, reason)
         self._log_refund()
+        return rest_minor
 
     def _log_refund(self) -> None:
         everything = all(other.status is OrderStatus.REFUNDED for other in self.lines)

@@ -87,6 +87,9 @@ UNIT: Machine[UnitState, UnitEvent] = Machine(
 ON_ITS_WAY: frozenset[UnitState] = frozenset({_S.ISSUED, _S.SHIPPED, _S.LOST})
 """States of a unit that somebody carries and has not delivered."""
 
+TRACKED: frozenset[UnitState] = ON_ITS_WAY | {_S.DELIVERED}
+"""States in which what the carrier tells says where the unit stands."""
+
 
 class CredentialStale(DomainError):
     """Somebody has corrected the waybill since the caller read it."""
@@ -116,6 +119,14 @@ def follow(state: UnitState, event: TrackedEvent) -> UnitState:
         return state
     moved = UnitEvent(event.happening)
     return UNIT.after(state, moved) if UNIT.allows(state, moved) else state
+
+
+def stands_by(told: Iterable[TrackedEvent]) -> UnitState:
+    """Where an issued unit stands by all that its carrier has told of it so far, in whatever order it was told."""
+    state = UnitState.ISSUED
+    for event in sorted(told, key=lambda each: each.at):
+        state = follow(state, event)
+    return state
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,10 +148,14 @@ async def restore_tickets(cx: Connection, order_no: int, line_no: int) -> None:
     )
 
 
-async def begin_release(cx: Connection, order_no: int) -> None:
-    """The order ends before it was issued: what suppliers may hold for it is on its way back."""
+async def begin_release(cx: Connection, order_no: int, lines: Sequence[int] | None = None) -> None:
+    """The order (or these lines of it) ends before it was issued: what suppliers may hold for it is on its way back."""
     await cx.execute(
-        "UPDATE bookings SET state = 'releasing' WHERE order_no = %s AND state IN ('intended', 'held')", (order_no,)
+        """
+        UPDATE bookings SET state = 'releasing' WHERE order_no = %(order)s AND state IN ('intended', 'held')
+          AND (%(lines)s::int[] IS NULL OR line_no = ANY(%(lines)s))
+        """,
+        {"order": order_no, "lines": None if lines is None else list(lines)},
     )
 
 

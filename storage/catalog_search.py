@@ -27,6 +27,9 @@ from storage.database import Connection
 MAX_NAMED = 200
 """Brands, and categories, that one word of a question may stand for by their names."""
 
+MAX_CANDIDATES = 2000
+"""Names that are looked at for that: those that have the word's letters anywhere."""
+
 
 class ProductSearchRow(SQLModel, table=True):
     """What a product is found by."""
@@ -220,7 +223,7 @@ async def _names(cx: Connection, asked: Sequence[Term]) -> dict[Term, list[str]]
     """For each term the facets of brands, and of categories with all below them, whose name has it."""
     found: dict[Term, list[str]] = {}
     for term in asked:
-        like = {"like": f"%{_escaped(term.text)}%", "limit": MAX_NAMED}
+        like = {"like": f"%{_escaped(term.text)}%", "limit": MAX_CANDIDATES}
         brands = await _named(cx, "brands", like, term)
         categories = await _named(cx, "categories", like, term)
         found[term] = [_brand(each) for each in brands]
@@ -234,7 +237,8 @@ async def _named(cx: Connection, table: str, like: Mapping[str, Any], term: Term
         f"SELECT id, name FROM {table} WHERE lower(normalize(name, NFKC)) LIKE %(like)s ORDER BY id LIMIT %(limit)s",
         like,
     )
-    return [str(row["id"]) for row in await cursor.fetchall() if mentions(row["name"], term)]
+    named = [str(row["id"]) for row in await cursor.fetchall() if mentions(row["name"], term)]
+    return named[:MAX_NAMED]
 
 
 async def _below(cx: Connection, category_ids: Iterable[str]) -> list[str]:

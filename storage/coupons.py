@@ -14,7 +14,8 @@ from domain.coupons import (
     CouponNotFound,
     CouponState,
 )
-from domain.promotions import Occasion, PromotionInvalid, PromotionNotApplicable, PromotionNotFound
+from domain.promotion_terms import PromotionInvalid
+from domain.promotions import Occasion, PromotionNotApplicable, PromotionNotFound
 from storage.catalog_log import log_operation
 from storage.database import Connection
 from storage.promotions import coupon_of

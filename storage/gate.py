@@ -73,6 +73,18 @@ async def void(cx: Connection, ref: TicketRef, *, by: str, reason: str, at: date
     return cursor.rowcount == 1
 
 
+async def note_entry(cx: Connection, ref: TicketRef, *, gate_id: str, actor: str, at: datetime) -> None:
+    """Write the entry into the history of the ticket's fulfilment unit, once."""
+    await cx.execute(
+        """
+        INSERT INTO unit_events (order_no, line_no, unit, key, event, detail, actor, at)
+        SELECT order_no, line_no, unit, 'redeemed', 'redeemed', %s, %s, %s FROM fulfilment_units
+        WHERE order_no = %s AND line_no = %s AND unit = %s ON CONFLICT DO NOTHING
+        """,
+        (f"gate {gate_id}", actor, at, ref.order_no, ref.line_no, ref.unit),
+    )
+
+
 async def outcome_of(cx: Connection, key: str) -> Outcome | None:
     """What came of the scan with this key, if it was recorded before."""
     cursor = await cx.execute("SELECT outcome FROM ticket_scans WHERE key = %s", (key,))

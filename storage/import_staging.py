@@ -172,7 +172,7 @@ async def _hold_turn(cx: Connection, import_id: str, turn: str, now: datetime, m
 
 
 async def waiting_lines(cx: Connection, import_id: str, limit: int) -> list[Row]:
-    """The next lines to work, with the import's row locked: nobody else works it until this transaction ends.
+    """The next lines to work and whose they are, with the import's row locked until this transaction ends.
 
     None where the import is not received: what broke off, or is done, has nothing to work.
     """
@@ -182,8 +182,8 @@ async def waiting_lines(cx: Connection, import_id: str, limit: int) -> list[Row]
     if await cursor.fetchone() is None:
         return []
     cursor = await cx.execute(
-        "SELECT line_no, body FROM catalog_import_lines WHERE import_id = %s AND state = 'waiting' "
-        "ORDER BY line_no LIMIT %s",
+        "SELECT l.line_no, l.body, i.actor FROM catalog_import_lines l JOIN catalog_imports i ON i.id = l.import_id "
+        "WHERE l.import_id = %s AND l.state = 'waiting' ORDER BY l.line_no LIMIT %s",
         (import_id, limit),
     )
     return await cursor.fetchall()

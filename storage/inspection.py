@@ -12,6 +12,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
+from domain.categories import CATEGORIES
 from domain.inspection import (
     AXES,
     BookedFlow,
@@ -67,6 +68,7 @@ async def _check(
 ) -> list[Violation]:
     values = {
         "promise_s": terms.promise_s, "waiting_s": terms.waiting_s, "grace_s": terms.grace_s, "limit": limit,
+        "gated": CATEGORIES.gated(),
     }  # fmt: skip
     cursor = await cx.execute(f"{query} LIMIT %(limit)s", values)
     return [Violation(invariant, row["subject"], row["detail"]) for row in await cursor.fetchall()]

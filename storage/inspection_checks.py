@@ -1,6 +1,7 @@
 """The invariants that are sums over tables: one statement each, whose rows (`subject`, `detail`) are the violations.
 
-Parameters: `promise_s`, `waiting_s`, `grace_s` (domain/inspection.py) and `limit`, the most rows that are told.
+Parameters: `promise_s`, `waiting_s`, `grace_s` (domain/inspection.py), `gated`, the kinds whose units are tickets, and
+`limit`, the most rows that are told.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
+from storage.catalog_checks import CATALOGUE
 from storage.gate_checks import GATE_CHECKS
 from storage.promotion_checks import PROMOTION_CHECKS
 
@@ -54,11 +56,11 @@ _MONEY: dict[str, LiteralString] = {
             l.status || ', ' || l.quantity || ' units, ' || count(t.unit) || ' tickets' AS detail
         FROM order_lines AS l
         LEFT JOIN tickets AS t ON t.order_no = l.order_no AND t.line_no = l.line_no
-            AND (t.status <> 'void' OR (l.status = 'issued' AND t.voided_by IS NOT NULL))
+            AND (t.status = 'valid' OR (l.status = 'issued' AND (t.status = 'redeemed' OR t.voided_by IS NOT NULL)))
         WHERE l.status NOT IN ('refunding', 'refund_failed')
         GROUP BY l.order_no, l.line_no
         HAVING count(t.unit) <> CASE
-            WHEN l.status <> 'issued' THEN 0 WHEN l.kind = 'ticket' THEN l.quantity ELSE count(t.unit) END""",
+            WHEN l.status <> 'issued' THEN 0 WHEN l.kind = ANY(%(gated)s) THEN l.quantity ELSE count(t.unit) END""",
 }
 
 _ANSWERS: dict[str, LiteralString] = {
@@ -212,5 +214,6 @@ CHECKS: Mapping[str, LiteralString] = {
     **_LEDGER,
     **GATE_CHECKS,
     **PROMOTION_CHECKS,
+    **CATALOGUE,
 }
 """By the invariant's name."""

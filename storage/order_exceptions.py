@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -71,5 +72,17 @@ async def list_exceptions(
         ORDER BY id LIMIT %(limit)s
         """,
         {"state": state, "kind": kind, "after": after, "limit": limit + 1},
+    )
+    return await cursor.fetchall()
+
+
+async def open_about_units(cx: Connection, order_no: int, line_no: int, kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """The line's open cases of these kinds: `unit`, `kind`, and its `occurrence`, counted from 1."""
+    cursor = await cx.execute(
+        """
+        SELECT (evidence ->> 'unit')::int AS unit, kind, coalesce((evidence ->> 'occurrence')::int, 1) AS occurrence
+        FROM order_exceptions WHERE order_no = %s AND line_no = %s AND state = 'open' AND kind = ANY(%s) ORDER BY id
+        """,
+        (order_no, line_no, list(kinds)),
     )
     return await cursor.fetchall()

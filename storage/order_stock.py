@@ -83,8 +83,9 @@ async def hold_one(cx: Connection, order_no: int, *, expires_at: datetime) -> bo
     """Hold a pending order's demand of one variant by one conditional statement, with no transaction around it.
 
     It comes from the nearest warehouse that has all of it. True when held. False says nothing yet: several variants,
-    another policy, too little in any one place, taken by another meanwhile, or held before; `hold` tells. A busy
-    variant's row is locked for no longer than the statement runs.
+    another policy (a pool of codes as well: those are held with the rest), too little in any one place, taken by
+    another meanwhile, or held before; `hold` tells. A busy variant's row is locked for no longer than the statement
+    runs.
     """
     cursor = await cx.execute(_HOLD_ONE, {"order": order_no, "expires_at": expires_at})
     return await cursor.fetchone() is not None

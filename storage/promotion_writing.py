@@ -8,11 +8,11 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from domain.promotion_terms import PromotionInvalid
 from domain.promotions import (
     LIFECYCLE,
     PromotionEvent,
     PromotionInUse,
-    PromotionInvalid,
     PromotionNotFound,
     PromotionStale,
     PromotionState,

@@ -11,7 +11,8 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 from domain.coupons import Coupon, CouponState
-from domain.promotions import KINDS, Occasion, Promotion, PromotionState, Scope, terms_of
+from domain.promotion_terms import KINDS, terms_of
+from domain.promotions import Occasion, Promotion, PromotionState, Scope
 from storage.columns import at, big, document, one_of
 from storage.database import Connection
 

@@ -110,6 +110,16 @@ async def refs_of_code(cx: Connection, code: str, product_id: str | None) -> lis
     return [TicketRef(**row) async for row in cursor]
 
 
+async def redeemed_of(cx: Connection, order_no: int, line_no: int) -> list[TicketRef]:
+    """Tickets of the line with which somebody was let in."""
+    cursor = await cx.execute(
+        "SELECT order_no, line_no, unit FROM tickets "
+        "WHERE order_no = %s AND line_no = %s AND status = 'redeemed' ORDER BY unit",
+        (order_no, line_no),
+    )
+    return [TicketRef(**row) async for row in cursor]
+
+
 async def count(cx: Connection, order_no: int, line_no: int | None = None) -> int:
     """How many tickets the order (or one line of it) has, void ones included."""
     cursor = await cx.execute(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from domain.units import CredentialStale, TrackedEvent, UnitNotFound, UnitState, follow
+from domain.units import TRACKED, CredentialStale, TrackedEvent, UnitNotFound, UnitState, stands_by
 from storage.database import Connection
 
 
@@ -109,8 +109,21 @@ async def void(
 
 
 async def restore(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> None:
-    """The line stays issued after all."""
-    await _move(cx, order_no, line_no, None, ["void"], "issued", "restored", at, "", "system")
+    """The line stays issued after all: what was on its way still is, but for units that were written off for good."""
+    cursor = await cx.execute(
+        """
+        SELECT unit, carried FROM fulfilment_units AS u
+        WHERE order_no = %s AND line_no = %s AND state = 'void'
+          AND NOT EXISTS (SELECT FROM breach_records AS b
+                          WHERE (b.order_no, b.line_no, b.unit) = (u.order_no, u.line_no, u.unit))
+        ORDER BY unit FOR UPDATE
+        """,
+        (order_no, line_no),
+    )
+    for row in await cursor.fetchall():
+        await _move(cx, order_no, line_no, row["unit"], ["void"], "issued", "restored", at, "", "system")
+        if row["carried"]:
+            await _follow_history(cx, order_no, line_no, row["unit"])
 
 
 async def complete(cx: Connection, order_no: int, line_no: int, *, at: datetime) -> None:
@@ -139,12 +152,12 @@ async def _move(
 
 async def of_line(cx: Connection, order_no: int, line_no: int) -> list[dict[str, Any]]:
     """The line's units, each with its booking's reference at the party that carries it, where there is one, and how
-    often it was lost."""
+    often it was told to be lost."""
     cursor = await cx.execute(
         """
         SELECT u.*, b.supplier_id, b.reference AS booking_reference, b.cost_minor,
-            (SELECT count(*) FROM unit_events e WHERE e.event = 'lost'
-                AND (e.order_no, e.line_no, e.unit) = (u.order_no, u.line_no, u.unit))::int AS losses
+               (SELECT count(*) FROM unit_events AS e
+                WHERE (e.order_no, e.line_no, e.unit) = (u.order_no, u.line_no, u.unit) AND e.event = 'lost') AS losses
         FROM fulfilment_units u LEFT JOIN bookings b USING (order_no, line_no, attempt)
         WHERE u.order_no = %s AND u.line_no = %s ORDER BY u.unit
         """,
@@ -162,9 +175,9 @@ async def carried_states(cx: Connection, order_no: int) -> list[UnitState]:
 async def track(
     cx: Connection, order_no: int, line_no: int, unit: int, events: Sequence[TrackedEvent]
 ) -> UnitState | None:
-    """Take in what the carrier told of a unit, each event once, in the order in which it happened.
+    """Take in what the carrier told of a unit, each event once; where the unit stands by all that was told so far.
 
-    Where the unit stands now; None where there is none. A corrected waybill counts only if its version is higher.
+    None where there is no such unit. A corrected waybill counts only if its version is higher.
     """
     cursor = await cx.execute(
         "SELECT state FROM fulfilment_units WHERE order_no = %s AND line_no = %s AND unit = %s FOR UPDATE",
@@ -173,26 +186,42 @@ async def track(
     row = await cursor.fetchone()
     if row is None:
         return None
+    news = [event for event in events if await _note(cx, order_no, line_no, unit, event)]
+    for event in news:
+        if event.happening == "corrected":
+            await cx.execute(
+                """
+                UPDATE fulfilment_units SET code = %(code)s, version = %(version)s
+                WHERE order_no = %(order)s AND line_no = %(line)s AND unit = %(unit)s AND %(version)s > version
+                """,
+                {
+                    "code": event.tracking_no, "version": event.version, "order": order_no, "line": line_no,
+                    "unit": unit,
+                },
+            )  # fmt: skip
     state = UnitState(row["state"])
-    for event in sorted(events, key=lambda each: each.at):
-        if not await _note(cx, order_no, line_no, unit, event):
-            continue
-        after = follow(state, event)
-        await cx.execute(
-            """
-            UPDATE fulfilment_units SET state = %(state)s::text,
-                delivered_at = CASE WHEN %(state)s::text = 'delivered' AND state <> 'delivered' THEN %(at)s
-                                    ELSE delivered_at END,
-                code = CASE WHEN %(version)s > version THEN %(code)s::text ELSE code END,
-                version = greatest(version, %(version)s)
-            WHERE order_no = %(order)s AND line_no = %(line)s AND unit = %(unit)s
-            """,
-            {
-                "state": str(after), "at": event.at, "order": order_no, "line": line_no, "unit": unit,
-                "code": event.tracking_no, "version": event.version if event.happening == "corrected" else 0,
-            },
-        )  # fmt: skip
-        state = after
+    return await _follow_history(cx, order_no, line_no, unit) if news and state in TRACKED else state
+
+
+async def _follow_history(cx: Connection, order_no: int, line_no: int, unit: int) -> UnitState:
+    """Bring a unit that is not void to where it stands by all that its carrier has told of it."""
+    cursor = await cx.execute(
+        """
+        SELECT event AS happening, at FROM unit_events
+        WHERE order_no = %s AND line_no = %s AND unit = %s AND actor = 'carrier' AND event <> 'corrected' ORDER BY id
+        """,
+        (order_no, line_no, unit),
+    )
+    told = [TrackedEvent(**row) for row in await cursor.fetchall()]
+    state = stands_by(told)
+    delivered = min((event.at for event in told if event.happening == "delivered"), default=None)
+    await cx.execute(
+        """
+        UPDATE fulfilment_units SET state = %s, delivered_at = coalesce(delivered_at, %s)
+        WHERE order_no = %s AND line_no = %s AND unit = %s
+        """,
+        (str(state), delivered, order_no, line_no, unit),
+    )
     return state
 
 
@@ -277,15 +306,21 @@ async def breach(
     return await cursor.fetchone() is not None
 
 
-async def lines_on_their_way(cx: Connection, *, after: tuple[int, int], limit: int) -> list[dict[str, Any]]:
-    """Lines of which units are carried and not complete, in id order: what has to have a delivery's workflow."""
+async def lines_on_their_way(
+    cx: Connection, *, lasting: Sequence[str] = (), after: tuple[int, int], limit: int
+) -> list[dict[str, Any]]:
+    """Lines of which units are not complete and are carried, or of the kinds that go on after issue without it
+    (`lasting`); in id order: what has to have a delivery's workflow."""
+    # Most kinds are done when they are issued: only what is carried has an index, so the rest is asked for if need be.
+    there = "(u.carried OR l.kind = ANY(%(lasting)s))" if lasting else "u.carried"
     cursor = await cx.execute(
-        """
-        SELECT DISTINCT u.order_no, u.line_no, o.distributor_id FROM fulfilment_units u JOIN orders o USING (order_no)
-        WHERE u.state IN ('issued', 'shipped', 'delivered', 'lost') AND u.carried AND (u.order_no, u.line_no) > (%s, %s)
-          AND o.status IN ('issued', 'refunded')
-        ORDER BY u.order_no, u.line_no LIMIT %s
+        f"""
+        SELECT DISTINCT u.order_no, u.line_no, o.distributor_id
+        FROM fulfilment_units u JOIN orders o USING (order_no) JOIN order_lines l USING (order_no, line_no)
+        WHERE u.state IN ('issued', 'shipped', 'delivered', 'lost') AND {there}
+          AND (u.order_no, u.line_no) > (%(order)s, %(line)s) AND o.status IN ('issued', 'refunded')
+        ORDER BY u.order_no, u.line_no LIMIT %(limit)s
         """,
-        (*after, limit),
+        {"lasting": list(lasting), "order": after[0], "line": after[1], "limit": limit},
     )
     return await cursor.fetchall()

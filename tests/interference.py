@@ -1,11 +1,13 @@
 """Between a worker and its activities: tests see every call there, and decide what becomes of it.
 
-Local activities pass here too. An order is known by its buyer's reference, which a test gives before it places.
+Local activities pass here too, and what the deliveries of an order's lines do. An order is known by its buyer's
+reference, which a test gives before it places.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import re
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +37,9 @@ class Call:
 
 Hook = Callable[[Call], Awaitable[Any]]
 
+_OF_AN_ORDER = re.compile(r"(?:order|delivery)/(\d+)")
+"""Ids of workflows whose calls are an order's: its own, and those of its lines' deliveries."""
+
 
 class Interference(Interceptor):
     """`meet(buyer_ref, hook)`: every call for that buyer's orders goes through the hook from now on."""
@@ -43,7 +48,7 @@ class Interference(Interceptor):
         self._database = database
         self._hooks: dict[str, Hook] = {}
         self._buyers: dict[int, str] = {}
-        self._counts: dict[int, Counter[str]] = defaultdict(Counter)
+        self._seen: dict[tuple[int, str], list[tuple[str | None, str]]] = defaultdict(list)
         self.locals_seen = 0
 
     def meet(self, buyer_ref: str, hook: Hook) -> None:
@@ -55,19 +60,20 @@ class Interference(Interceptor):
     async def execute(self, input: ExecuteActivityInput, proceed: Callable[[], Awaitable[Any]]) -> Any:
         info = activity.info()
         self.locals_seen += info.is_local
-        kind, _, number = (info.workflow_id or "").partition("/")
-        if not self._hooks or kind != "order":
+        of_an_order = _OF_AN_ORDER.match(info.workflow_id or "")
+        if not self._hooks or of_an_order is None:
             return await proceed()
-        order_no = int(number)
+        order_no = int(of_an_order[1])
         hook = self._hooks.get(await self._buyer(order_no))
         if hook is None:
             return await proceed()
-        if info.attempt == 1:
-            self._counts[order_no][info.activity_type] += 1
+        seen, this = self._seen[order_no, info.activity_type], (info.workflow_run_id, info.activity_id)
+        if this not in seen:
+            seen.append(this)
         timeout = info.start_to_close_timeout
         call = Call(
             name=info.activity_type,
-            nth=self._counts[order_no][info.activity_type],
+            nth=seen.index(this) + 1,
             attempt=info.attempt,
             order_no=order_no,
             message=input.args[0],

@@ -234,6 +234,12 @@ class Platform:
         case: dict[str, Any] = await self.until(opened)
         return case
 
+    async def restart_workers(self) -> None:
+        """What the workers have in hand is cut off, unanswered, and others go on."""
+        await self.workers.__aexit__(None, None, None)
+        workers = Workers(self.settings, self.env.client, self.database, interceptors=[self.interference])
+        self.workers = await self.stack.enter_async_context(workers)
+
     # --- arranging ---------------------------------------------------------------------------------------------
 
     async def a_supplier(self, **terms: Any) -> Supplier:
@@ -377,7 +383,7 @@ async def _simulated(stack: AsyncExitStack, directory: Path) -> Simulated:
     clients = []
     for name, serving in (("suppliers", suppliers.serving), ("carriers", carriers.serving), ("topups", topups.serving)):
         own = directory / name
-        own.mkdir()
+        own.mkdir(parents=True)
         url = stack.enter_context(serving(own))
         client = httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30)
         clients.append(await stack.enter_async_context(client))

@@ -57,7 +57,7 @@ def documented_settings() -> dict[str, str]:
 
 def default_of(name: str) -> str:
     default = Settings.model_fields[name].default
-    if default is None:
+    if default is None or default == "":
         return "-"
     return default.get_secret_value() if isinstance(default, SecretStr) else str(default)
 

@@ -24,6 +24,8 @@ from activities.fulfilment_messages import (
     NotifyLine,
     RecordTracking,
     RecordUnits,
+    UnitCase,
+    UnitCaseKind,
     UnitReport,
     WriteOff,
 )
@@ -79,7 +81,7 @@ class DeliveryWorkflow:
         self._plan: DeliveryPlan | None = None
         self._units: dict[int, CarriedUnit] = {}
         self._told: list[UnitReport] = []
-        self._cases: dict[int, str] = {}
+        self._cases: dict[UnitCase, str] = {}
         self._mutex = asyncio.Lock()
 
     @workflow.run
@@ -124,9 +126,10 @@ class DeliveryWorkflow:
                     lambda: bool(self._told) or not self._waiting(step), timeout=pause, timeout_summary=summary
                 )
             if not self._told:
+                await self._read_again()
                 await asyncio.gather(*(self._ask(unit) for unit in self._waiting(step)))
-            await self._take_in()
-            await self._close_cases()
+            await self._look()
+            await self._close_cases(step)
             await self._begin_anew_when_long()
 
     def _waiting(self, step: WaitForCallback) -> list[CarriedUnit]:
@@ -153,6 +156,14 @@ class DeliveryWorkflow:
         if events:
             self._told.append(UnitReport(self._order_no, self._line_no, unit.attempt, events))
 
+    async def _look(self) -> None:
+        """Where the units stand by now. Where carriers told nothing, the line may have been taken back meanwhile."""
+        if self._told:
+            await self._take_in()
+            return
+        async with self._mutex:
+            await self._read()
+
     async def _take_in(self) -> None:
         while self._told:
             report = self._told.pop(0)
@@ -176,26 +187,29 @@ class DeliveryWorkflow:
                     lambda: bool(self._told) or not self._outstanding(), timeout=left, timeout_summary="the kind's date"
                 )
             await self._take_in()
+        await self._read_again()
 
     async def _begin_anew_when_long(self) -> None:
         """A delivery that takes months begins anew from its rows before its history is too long."""
         if not workflow.info().is_continue_as_new_suggested():
             return
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        await self._take_in()
+        while self._told or not workflow.all_handlers_finished():
+            await self._take_in()
+            await workflow.wait_condition(workflow.all_handlers_finished)
         workflow.continue_as_new(HostDelivery(self._order_no, self._line_no))
 
     # --- people ------------------------------------------------------------------------------------------------
 
     async def _open_cases(self, waiting: list[CarriedUnit], *, overdue: bool) -> None:
         for unit in waiting:
-            kind = "unit_lost" if unit.state is UnitState.LOST else "delivery_overdue" if overdue else None
-            if kind is None or unit.unit in self._cases:
+            lost = unit.state is UnitState.LOST
+            if not (lost or overdue):
                 continue
-            # Of a unit that was found and is lost again, the first case is closed: it needs another.
-            again = f"-{unit.losses}" if kind == "unit_lost" and unit.losses > 1 else ""
-            case_id = f"xcp-{self._order_no:019d}-{self._line_no}-{kind}-{unit.unit}{again}"
-            self._cases[unit.unit] = case_id
+            kind: UnitCaseKind = "unit_lost" if lost else "delivery_overdue"
+            case = UnitCase(unit.unit, kind, unit.losses if lost else 1)
+            if case in self._cases:
+                continue
+            case_id = self._cases[case] = case.id_of(self._order_no, self._line_no)
             await durably(
                 IssuanceActivities.open_exception,
                 OpenException(
@@ -205,20 +219,26 @@ class DeliveryWorkflow:
                     line_no=self._line_no,
                     supplier_id=unit.supplier_id,
                     at=workflow.now(),
-                    evidence={"unit": unit.unit, "reference": unit.reference, "state": str(unit.state)},
+                    evidence={
+                        "unit": unit.unit,
+                        "reference": unit.reference,
+                        "state": str(unit.state),
+                        "occurrence": case.occurrence,
+                    },
                 ),
             )
 
-    async def _close_cases(self) -> None:
-        """Cases whose unit is on its way again, or has arrived, need no decision any more."""
-        for number, case_id in list(self._cases.items()):
-            unit = self._units.get(number)
-            if unit is None or unit.state in (UnitState.LOST, UnitState.ISSUED, UnitState.VOID):
+    async def _close_cases(self, step: WaitForCallback) -> None:
+        """Nobody has to decide any more about what was found, has arrived, or was taken back."""
+        waiting = {unit.unit: unit for unit in self._waiting(step)}
+        for case, case_id in list(self._cases.items()):
+            unit = waiting.get(case.unit)
+            if unit is not None and (case.kind != "unit_lost" or unit.state is UnitState.LOST):
                 continue
-            resolution: dict[str, object] = {"decision": "cleared", "state": str(unit.state)}
+            resolution: dict[str, object] = {"decision": "cleared", "state": str(self._units[case.unit].state)}
             message = ResolveException(case_id, workflow.now(), "system", resolution)
             await durably(IssuanceActivities.resolve_exception, message)
-            del self._cases[number]
+            self._cases.pop(case, None)
 
     @workflow.update(description="Decide about a unit that is lost or overdue: `keep` waiting, or `give_up` (refund).")
     async def decide(self, decision: UnitDecision) -> str:
@@ -236,12 +256,17 @@ class DeliveryWorkflow:
                     ),
                 )
                 await self._read()
-            case_id = self._cases.get(decision.unit)
-            if case_id is not None:
-                resolution: dict[str, object] = {"decision": decision.decision, "reason": decision.reason}
-                message = ResolveException(case_id, workflow.now(), decision.actor, resolution)
-                await durably(IssuanceActivities.resolve_exception, message)
+            state = self._units[decision.unit].state
+            if decision.decision == "keep" or state is UnitState.VOID:
+                await self._close_decided(decision)
         return str(self._units[decision.unit].state)
+
+    async def _close_decided(self, decision: UnitDecision) -> None:
+        """The cases about the unit, as the person decided. They stay known, so that they are not opened again."""
+        resolution: dict[str, object] = {"decision": decision.decision, "reason": decision.reason}
+        for case_id in [case_id for case, case_id in self._cases.items() if case.unit == decision.unit]:
+            message = ResolveException(case_id, workflow.now(), decision.actor, resolution)
+            await durably(IssuanceActivities.resolve_exception, message)
 
     @workflow.update(description="Correct a unit's waybill, which was read at a version: a later correction wins.")
     async def correct(self, correction: CorrectWaybill) -> Corrected:
@@ -257,7 +282,13 @@ class DeliveryWorkflow:
         plan = await durably(FulfilmentActivities.read_delivery, LineRef(self._order_no, self._line_no))
         if plan is not None:
             self._units = {unit.unit: unit for unit in plan.units}
+            self._cases |= {case: case.id_of(self._order_no, self._line_no) for case in plan.cases}
         return plan
+
+    async def _read_again(self) -> None:
+        """After a long wait: the line may have been taken back meanwhile, and nobody tells its delivery."""
+        async with self._mutex:
+            await self._read()
 
     def _outstanding(self) -> bool:
         return any(unit.state is not UnitState.VOID for unit in self._units.values())

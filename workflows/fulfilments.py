@@ -62,7 +62,7 @@ class LineFulfilment:
 
     def _pursue(self, parts: Sequence[Part]) -> None:
         """Whom to buy from is known: the whole line from one party, or each warehouse's part apart."""
-        if isinstance(self._effect, HandOut):
+        if self.hands_out:
             return
         if not self._sent_apart:
             self._pursuits = [Pursuit(self._order_no, self._plan, self._tell)]
@@ -83,6 +83,11 @@ class LineFulfilment:
     def _sent_apart(self) -> bool:
         own_stock = self._plan.stock_policy not in ("none", "codes")
         return isinstance(self._effect, Call) and self._effect.apart and own_stock
+
+    @property
+    def hands_out(self) -> bool:
+        """Whether it is given out by us, which is certain once it is held, and not bought from anybody."""
+        return isinstance(self._effect, HandOut)
 
     @property
     def apart(self) -> bool:
@@ -165,6 +170,10 @@ class LineFulfilment:
         for step in self._steps:
             if not await self._perform(step):
                 return
+
+    async def forgo(self) -> None:
+        """Another line failed, all or nothing, before anything of this one was handed out: it is refunded."""
+        await self._record_failure(Refusal("all_or_nothing", "Another line of the order failed."), None, ())
 
     async def _perform(self, step: Operation) -> bool:
         """Whether the line goes on to its next step."""
@@ -296,6 +305,7 @@ class LineFulfilment:
             for each, answer in zip(self._pursuits, answers, strict=True):
                 if isinstance(answer, Rejected):
                     await each.supplier_keeps(each.required_attempt, answer)
+            await self.deliver()  # its delivery may have ended while all of it was taken back
             return
         credit_minor = sum(each.required_attempt.cost_minor for each in self._pursuits)
         first = bookings[0] if bookings else BookingRef(self._order_no, self.line_no, 0, "")

@@ -279,11 +279,23 @@ class OrderStory:
     # --- issuing -----------------------------------------------------------------------------------------------
 
     async def _issue(self) -> None:
-        """Every line to a definite end, side by side; then, where it was agreed, all or nothing."""
+        """Every line to a definite end, side by side; then, where it was agreed, all or nothing.
+
+        There, what we hand out ourselves comes last: a code that somebody has seen can't be taken back.
+        """
         holds = [line.held for line in self._gone if line.held is not None]
         releases = [asyncio.create_task(Release.of(each, reason="stock_gone", sure=True).run()) for each in holds]
         lines = list(self._lines.values())
-        await asyncio.gather(*(line.run() for line in lines if line.status is OrderStatus.ISSUING))
+        # What an earlier host of the order had brought to its end, but for the last of it.
+        releases += [asyncio.create_task(line.finish_releases()) for line in lines]
+        issuing = [line for line in lines if line.status is OrderStatus.ISSUING]
+        last = [line for line in issuing if line.hands_out] if self._required_plan().all_or_nothing else []
+        await asyncio.gather(
+            *(line.run() for line in issuing if line not in last),
+            *(line.deliver() for line in lines if line.status is OrderStatus.ISSUED),
+        )
+        forgone = any(line.status is OrderStatus.REFUNDED for line in lines)
+        await asyncio.gather(*(line.forgo() if forgone else line.run() for line in last))
         going_back = [line for line in lines if line.status is OrderStatus.REFUNDING]
         if self._required_plan().all_or_nothing and any(line.status is OrderStatus.REFUNDED for line in lines):
             going_back += [line for line in lines if line.status is OrderStatus.ISSUED]

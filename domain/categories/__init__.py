@@ -19,8 +19,15 @@ from domain.categories.category import (
 from domain.categories.physical import Physical
 from domain.categories.ticket import Ticket
 from domain.categories.virtual import Virtual
-from domain.operations import checked
+from domain.operations import StepsUnfit, checked, delivering
 from domain.placing import CategoryNotSold
+
+
+class KindMissing(ValueError):
+    """A place of the setting `kinds` that leads to no class."""
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(f"There is no kind at {place!r}: {why}. Name it `package.module:Class`.")
 
 
 class Registry:
@@ -36,14 +43,19 @@ class Registry:
         if category.name in self._by_name:
             raise ValueError(f"category {category.name!r} is registered already")
         for terms in EVERY_TERMS:
-            checked(category.steps(terms))
+            try:
+                checked(category.steps(terms), gated=category.gated, carried=category.carried)
+            except StepsUnfit as error:
+                raise StepsUnfit(f"kind {category.name!r}, stock policy {terms.stock_policy!r}: {error}") from None
         self._by_name[category.name] = category
 
     def load(self, places: Iterable[str]) -> None:
-        """Admit categories of other packages, each named as `package.module:Class`. One that is here already stays."""
+        """Admit categories of other packages, each named as `package.module:Class`. One that is here already stays.
+
+        Raises KindMissing where nothing is at the place, and as `register` does.
+        """
         for place in places:
-            module, _, name = place.partition(":")
-            category: Category = getattr(importlib.import_module(module), name)()
+            category = _made(place)
             if type(self._by_name.get(category.name)) is not type(category):
                 self.register(category)
 
@@ -59,11 +71,36 @@ class Registry:
         category = self._by_name.get(kind)
         return category.preview(terms) if category is not None else UNKNOWN_KIND
 
+    def gated(self) -> list[str]:
+        """The kinds whose units are tickets, one each; sorted."""
+        return [name for name in self.names() if self._by_name[name].gated]
+
+    def lasting(self) -> list[str]:
+        """The kinds that go on after issue without being carried, on some terms at least; sorted."""
+        return [name for name in self.names() if _lasts(self._by_name[name])]
+
     def names(self) -> list[str]:
         """The kinds that can be ordered, sorted."""
         return sorted(self._by_name)
 
 
+def _lasts(category: Category) -> bool:
+    return not category.carried and any(delivering(category.steps(terms)) for terms in EVERY_TERMS)
+
+
+def _made(place: str) -> Category:
+    """One of the class that is there. What its own module raises is its author's and passes."""
+    module, _, name = place.partition(":")
+    try:
+        found = importlib.import_module(module)
+    except (ModuleNotFoundError, ValueError) as error:
+        raise KindMissing(place, str(error)) from error
+    if not name or not hasattr(found, name):
+        raise KindMissing(place, f"{module} has no {name!r}")
+    category: Category = getattr(found, name)()
+    return category
+
+
 CATEGORIES = Registry([Ticket(), Physical(), Virtual()])
 
-__all__ = ["CATEGORIES", "Category", "LineTerms", "OrderedLine", "Preview", "Registry"]
+__all__ = ["CATEGORIES", "Category", "KindMissing", "LineTerms", "OrderedLine", "Preview", "Registry"]

@@ -70,5 +70,6 @@ ALTER TABLE ticket_scans ENABLE ALWAYS TRIGGER append_only;
 -- Gates speak to the API: it redeems and voids, and tells distributors; tickets themselves are issued by workers.
 
 GRANT SELECT ON ticket_scans TO tessera_worker, tessera_api;
-GRANT INSERT ON ticket_scans, outbox_events TO tessera_api;
+GRANT INSERT ON ticket_scans, outbox_events, unit_events TO tessera_api;
+GRANT UPDATE (state) ON fulfilment_units TO tessera_api;
 GRANT UPDATE (status, redeemed_at, redeemed_gate, voided_at, voided_by, void_reason) ON tickets TO tessera_api;

@@ -138,7 +138,7 @@ class Depot(Clerk[Shipment]):
             return None
         happened = shipment.happen(event, self.clock(), detail)
         if event != "waybill_corrected":
-            shipment.drop("move", "find")
+            shipment.drop("find")
             _plan_move(carrier, shipment, self.clock())
         strike = self._carriers.strike(carrier, "move", shipment.reference)
         self.write(shipment)
@@ -242,9 +242,10 @@ def _next_event(carrier: CarrierSettings, shipment: Shipment, strike: Strike[Kin
 
 
 def _plan_move(carrier: CarrierSettings, shipment: Shipment, at: float) -> None:
-    """The next step, for carriers whose parcels move by themselves: not of one that has arrived or is lost."""
-    is_under_way = shipment.status == "CONFIRMED" and shipment.events[-1].event not in ("delivered", "lost")
-    if carrier.moves and is_under_way:
+    """The one next step, for carriers whose parcels move by themselves: not of one that has arrived or is lost."""
+    shipment.drop("move")
+    is_lost = bool(shipment.events) and shipment.events[-1].event == "lost"
+    if carrier.moves and shipment.status == "CONFIRMED" and shipment.reached != JOURNEY[-1] and not is_lost:
         shipment.plan("move", at + carrier.step_s)
 
 

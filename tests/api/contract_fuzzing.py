@@ -33,6 +33,13 @@ EXAMPLE_KEY = "7d1f3c1e-5a0b-4a53-9d4f-0c9b8f6f2a11"
 KNOWN_SHARE, SHARES = 3, 4
 """Three of four ids are existing ones."""
 
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context: Any, value: Any) -> bytes:
+    """A text is sent as it is; whatever else is made up, as a line of JSON."""
+    return value.encode("utf-8", "replace") if isinstance(value, str) else json.dumps(value, default=str).encode()
+
+
 Pools = Mapping[str, Sequence[str]]
 
 

@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 
 from api import contract
 from domain.access import Role
+from domain.supplier_catalog import derived_id
 
 PATIENCE_S = 30.0
 PARKED_QUANTITY = 260
@@ -83,6 +84,26 @@ class World:
         self.post(BUYER, f"/v1/orders/{number}/confirm?wait_s=5")
         self.wait(lambda: self.get(BUYER, f"/v1/orders/{number}")["status"] == "issued", f"order {number} is issued")
         return number
+
+    def parcel(self) -> str:
+        """The number of an order whose goods a carrier has."""
+        product = self.get(BUYER, f"/v1/products/{derived_id('prd', 'seed', 'tote-bag')}")
+        sku = product["skus"][0]
+        body = {
+            "lines": [{"sku_id": sku["id"], "quantity": 1, "unit_price": sku["price"]}], "currency": "CNY",
+            "ship_to": {
+                "receiver": "Li Lei", "phone": "+86 10 5550 0100", "country": "CN", "region": "Shanghai",
+                "city": "Shanghai", "street": "1 Nanjing Road",
+            },
+        }  # fmt: skip
+        number = str(self.post(BUYER, "/v1/orders", body)["order_no"])
+        self.post(BUYER, f"/v1/orders/{number}/confirm?wait_s=5")
+        self.wait(lambda: self.get(BUYER, f"/v1/orders/{number}")["status"] == "issued", f"order {number} is issued")
+        return number
+
+    def new_offer(self) -> str:
+        body = {**contract.BODIES["post", "/v1/offers"], "supplier_product_id": self.fresh("service")}
+        return str(self.post("admin", "/v1/offers", body)["id"])
 
     def ticket(self) -> Json:
         """A ticket that is valid now, as its order shows it."""
@@ -168,6 +189,19 @@ class World:
         body = self.document["paths"]["/v1/products/import"]["post"]["requestBody"]["content"]
         example: Json = body["application/json"]["example"]
         return example
+
+    def new_category(self) -> str:
+        body = {"id": self.fresh("cat"), "parent_id": "ticket", "name": "Throwaway"}
+        return str(self.post("admin", "/v1/categories", body)["id"])
+
+    def new_brand(self) -> str:
+        return str(self.post("admin", "/v1/brands", {"id": self.fresh("brand"), "name": "Throwaway"})["id"])
+
+    def new_import(self) -> str:
+        headers = {**self.headers("admin"), "content-type": "application/x-ndjson"}
+        content = json.dumps(self.import_body()).encode()
+        answer = self.http.post("/v1/catalog-imports", content=content, headers=headers)
+        return str(answer.raise_for_status().json()["id"])
 
     def new_draft(self) -> Json:
         return self.post("admin", "/v1/products/import", self.import_body())

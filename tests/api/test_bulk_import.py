@@ -112,6 +112,8 @@ async def test_each_line_becomes_a_draft_or_is_refused_with_its_faults(
     product = (await api.get(f"/v1/products/{product_id}", headers=caller.headers)).json()
     assert (product["status"], product["skus"][0]["price"]["amount_minor"]) == ("draft", 1999)
     assert product["skus"][0]["available"] == 3
+    log = (await api.get(f"/v1/products/{product_id}/operations", headers=caller.headers)).json()["data"]
+    assert {row["actor"] for row in log} == {f"operator/{caller.id}/import/{found['id']}"}
     search = await api.get("/v1/products/search", params={"q": "bulk 灯笼"}, headers=caller.headers)
     assert [each["id"] for each in search.json()["data"]] == [product_id]
     async with worker.reading() as cx:

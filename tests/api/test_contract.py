@@ -132,6 +132,28 @@ STORY: Story = {
     "POST /v1/gate/redemptions/batch": ("gate", lambda _: ({}, _example("POST /v1/gate/redemptions/batch"))),
     "GET /v1/gate/offline-list": ("gate", _plain(product_id=contract.PASS)),
     "GET /v1/gate/keys": ("anonymous", _plain()),
+    "POST /v1/orders/{order_no}/lines/{line_no}/units/{unit}/waybill": (
+        "operations",
+        lambda world: (
+            {"order_no": world.parcel(), "line_no": "1", "unit": "0"},
+            _example("POST /v1/orders/{order_no}/lines/{line_no}/units/{unit}/waybill"),
+        ),
+    ),
+    "POST /v1/offers": (
+        "operations",
+        lambda world: ({}, {**_example("POST /v1/offers"), "supplier_product_id": world.fresh("service")}),
+    ),
+    "GET /v1/offers": ("support", _plain()),
+    "PATCH /v1/offers/{offer_id}": ("operations", _of("PATCH /v1/offers/{offer_id}", World.new_offer, "offer_id")),
+    "POST /v1/skus/{sku_id}/codes": (
+        "operations",
+        lambda world: ({"sku_id": contract.AUDIO_GUIDE}, {"codes": [world.fresh("code")]}),
+    ),
+    "GET /v1/skus/{sku_id}/codes": ("support", _plain(sku_id=contract.AUDIO_GUIDE)),
+    "POST /v1/skus/{sku_id}/codes/withdraw": (
+        "operations",
+        lambda world: ({"sku_id": world.new_draft()["skus"][0]["id"]}, None),
+    ),
     "GET /v1/exceptions": ("support", _plain()),
     "GET /v1/exceptions/{case_id}": ("support", lambda world: ({"case_id": world.case()}, None)),
     "POST /v1/exceptions/{case_id}/decide": (
@@ -187,6 +209,36 @@ STORY: Story = {
         "catalogue",
         _of("POST /v1/products/{product_id}/transitions", lambda world: str(world.new_draft()["id"]), "product_id"),
     ),
+    "GET /v1/products/search": (BUYER, _plain()),
+    "GET /v1/products/changes": (BUYER, _plain()),
+    "POST /v1/categories": (
+        "catalogue",
+        lambda world: ({}, {**_example("POST /v1/categories"), "id": world.fresh("cat")}),
+    ),
+    "GET /v1/categories": (BUYER, _plain()),
+    "GET /v1/categories/{category_id}": (BUYER, _plain(category_id="ticket")),
+    "PATCH /v1/categories/{category_id}": (
+        "catalogue",
+        _of("PATCH /v1/categories/{category_id}", World.new_category, "category_id"),
+    ),
+    "GET /v1/categories/{category_id}/attributes": (BUYER, _plain(category_id="ticket")),
+    "PUT /v1/categories/{category_id}/attributes/{attribute_id}": (
+        "catalogue",
+        lambda world: (
+            {"category_id": world.new_category(), "attribute_id": "201"},
+            _example("PUT /v1/categories/{category_id}/attributes/{attribute_id}"),
+        ),
+    ),
+    "POST /v1/brands": (
+        "catalogue",
+        lambda world: ({}, {**_example("POST /v1/brands"), "id": world.fresh("brand")}),
+    ),
+    "GET /v1/brands": (BUYER, _plain()),
+    "PATCH /v1/brands/{brand_id}": ("catalogue", _of("PATCH /v1/brands/{brand_id}", World.new_brand, "brand_id")),
+    "POST /v1/catalog-imports": ("catalogue", lambda world: ({}, json.dumps(world.import_body()).encode())),
+    "GET /v1/catalog-imports": ("catalogue", _plain()),
+    "GET /v1/catalog-imports/{import_id}": ("catalogue", lambda world: ({"import_id": world.new_import()}, None)),
+    "GET /v1/catalog-imports/{import_id}/rows": ("catalogue", lambda world: ({"import_id": world.new_import()}, None)),
     "POST /v1/skus/{sku_id}/prices": (
         "catalogue",
         _of("POST /v1/skus/{sku_id}/prices", lambda _: contract.OWN_QUOTA, "sku_id"),
@@ -307,6 +359,9 @@ def _send(world: World, role: str, method: str, path: str, body: Any) -> httpx2.
     if role == "supplier":
         content = callback_body("00000000-0000-0000-0000-000000000000")
         return world.http.request(method, path, content=content, headers=world.signed(content))
+    if isinstance(body, bytes):
+        headers = {**world.headers(role), "content-type": "application/x-ndjson"}
+        return world.http.request(method, path, content=body, headers=headers)
     return world.http.request(method, path, json=body, headers=world.headers(role))
 
 
@@ -330,10 +385,14 @@ def pools(world: World) -> Pools:
         "GET /v1/products/{product_id}/sessions product_id": [draft["id"], contract.PASS],
         "sku_id": [draft["skus"][0]["id"]],
         "supplier_id": [world.new_supplier()],
+        "offer_id": [world.new_offer()],
         "promotion_id": [world.new_promotion(), world.new_promotion()],
         "coupon_id": [str(world.new_coupon()["id"])],
         "warehouse_id": [world.new_warehouse()],
         "stocktake_id": [world.stocktake(), world.stocktake(), world.stocktake(counted=True)],
+        "category_id": [world.new_category()],
+        "brand_id": [world.new_brand()],
+        "import_id": [world.new_import()],
         "POST /v1/suppliers/{supplier_id}/catalog-syncs supplier_id": ["grandstand", "nobody"],
         "GET /v1/suppliers/{supplier_id}/catalog-sync supplier_id": ["grandstand"],
     }

@@ -67,7 +67,9 @@ def test_examples_use_the_ids_of_the_sample_data() -> None:
     assert derived_id("prd", "NG-PASS") == contract.PASS
     assert derived_id("sku", "NG-PASS", "DEFAULT", "adult") == contract.PASS_ADULT
     assert derived_id("sku", "NG-BRONZE", "DEFAULT", "adult") == contract.OWN_QUOTA
-    assert derived_id("prd", "seed", "audio-guide") == contract.DRAFT
+    assert derived_id("prd", "seed", "paper-lantern") == contract.DRAFT
+    assert derived_id("sku", derived_id("prd", "seed", "audio-guide"), "0") == contract.AUDIO_GUIDE
+    assert derived_id("off", "parcel", "swift") == contract.CARRIED
 
 
 def test_operation_ids_are_unique(document: dict[str, Any]) -> None:

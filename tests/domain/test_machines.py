@@ -32,6 +32,7 @@ from domain.orders import (
     status_of,
 )
 from domain.states_page import render
+from domain.units import UNIT, UnitEvent
 
 EVENTS: list[tuple[Machine[Any, Any], type[StrEnum]]] = [
     (STATUS, OrderEvent),
@@ -40,6 +41,7 @@ EVENTS: list[tuple[Machine[Any, Any], type[StrEnum]]] = [
     (DELIVERY, DeliveryEvent),
     (REFUND, RefundEvent),
     (LIFECYCLE, ProductEvent),
+    (UNIT, UnitEvent),
 ]
 
 

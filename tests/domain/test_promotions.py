@@ -12,23 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.promotion_choice import MOST_AT_ONCE, LineDiscount, best_combination
+from domain.promotion_terms import AmountOff, FixedPrice, NForM, PercentOff, PromotionInvalid, Step, Terms, terms_of
 from domain.promotions import (
-    AmountOff,
     BasketLine,
-    FixedPrice,
-    NForM,
     Occasion,
-    PercentOff,
     Promotion,
     PromotionExhausted,
     PromotionExpired,
-    PromotionInvalid,
     PromotionNotApplicable,
     PromotionState,
     Scope,
-    Step,
-    Terms,
-    terms_of,
 )
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -49,6 +49,9 @@ class Fault:
         return True
 
 
+ISSUES = {"octo": "confirm", "mapped": "recharge", "parcel": "ship"}
+"""What each protocol calls the request that issues."""
+
 Effect = Callable[[Call, World], Awaitable[Any]]
 
 
@@ -90,15 +93,18 @@ async def contradiction(call: Call, world: World) -> Any:
         held = call.name not in ("open_order", "hold_promotions")
         await change_the_world(world, stock=held, promotions=call.name != "open_order")
         raise Broken("lost, and the world has changed")
+    if call.name == "track_at_supplier":
+        return await _lost_after_all(call, world)
     booking = call.message.booking
     supplier = next(each for each in world.suppliers if each.id == booking.supplier_id)
     rows = await world.platform.rows(
-        "SELECT reference FROM bookings WHERE order_no = %s AND line_no = %s AND attempt = %s",
+        "SELECT reference, protocol FROM bookings b JOIN suppliers s ON s.id = b.supplier_id "
+        "WHERE order_no = %s AND line_no = %s AND attempt = %s",
         booking.order_no, booking.line_no, booking.attempt,
     )  # fmt: skip
-    reference = rows[0]["reference"]
+    reference, protocol = rows[0]["reference"], rows[0]["protocol"]
     if call.name == "issue_at_supplier":
-        await supplier.next("confirm", "contradict", reference=reference)
+        await supplier.next(ISSUES[protocol], "contradict", reference=reference)
         return await call.proceed()
     if call.name == "query_supplier":
         await supplier.next("query", "forget", reference=reference)
@@ -106,9 +112,29 @@ async def contradiction(call: Call, world: World) -> Any:
     answer = await call.proceed()
     if call.name == "reserve_at_supplier":
         await supplier.octo("POST", f"/bookings/{reference}/cancel", {})
+    elif call.name == "cancel_at_supplier" and protocol == "parcel":
+        await supplier.tells(world.platform.api, _accepted_after_all(supplier, reference))
     elif call.name == "cancel_at_supplier":
         await supplier.says(world.platform.api, reference, "PENDING")
     return answer
+
+
+async def _lost_after_all(call: Call, world: World) -> Any:
+    """A parcel is lost when its carrier has just been asked where it is."""
+    answer = await call.proceed()
+    carrier = next(each for each in world.suppliers if each.id == call.message.supplier_id)
+    path = f"/control/{carrier.id}/shipments/{call.message.reference.lower()}/events"
+    await carrier.simulator.post(path, json={"event": "lost"})
+    return answer
+
+
+def _accepted_after_all(carrier: Supplier, reference: str) -> dict[str, Any]:
+    """The callback of a carrier that has called a parcel back, and says that it has it."""
+    shipment = {
+        "id": "again", "reference": reference, "carrier": carrier.id, "status": "accepted", "waybill": "AGAIN-1",
+        "waybill_version": 1, "pieces": 1,
+    }  # fmt: skip
+    return {"type": "shipment", "shipment": shipment, "event": None}
 
 
 async def change_the_world(world: World, *, stock: bool, promotions: bool) -> None:
@@ -123,12 +149,12 @@ async def change_the_world(world: World, *, stock: bool, promotions: bool) -> No
         await rows("UPDATE offers SET active = false WHERE sku_id = %s", sku)
         await rows(
             "WITH gone AS (UPDATE stock SET on_hand = held WHERE sku_id = %s AND on_hand > held "
-            "              RETURNING old.on_hand - new.on_hand AS n) "
-            "INSERT INTO stock_movements (key, sku_id, kind, quantity, reason, at) "
-            "SELECT 'lost/' || gen_random_uuid(), %s, 'adjusted', -n, 'fire', now() FROM gone",
-            sku,
+            "              RETURNING sku_id, warehouse_id, old.on_hand - new.on_hand AS n) "
+            "INSERT INTO stock_movements (key, sku_id, warehouse_id, kind, quantity, reason, at) "
+            "SELECT 'lost/' || gen_random_uuid(), sku_id, warehouse_id, 'adjusted', -n, 'fire', now() FROM gone",
             sku,
         )
+        await rows("UPDATE codes SET state = 'withdrawn' WHERE sku_id = %s AND state = 'available'", sku)
     if promotions:
         await rows(
             "UPDATE promotions SET state = 'ended', stock = held + used WHERE scope->'distributor_ids' ? %s",

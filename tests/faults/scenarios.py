@@ -12,58 +12,81 @@ from typing import Any
 from httpx2 import Response
 
 from domain.orders import AT_REST, OrderStatus
+from tests.faults.carts import (
+    Cart,
+    Deliver,
+    Fill,
+    arrive,
+    codes,
+    ended,
+    gate_ticket,
+    get_lost,
+    mixed,
+    parcel,
+    tickets,
+    told_parcel,
+    topup,
+    two_parcels,
+)
 from tests.faults.kinds import KINDS, Fault, World
 from tests.interference import Call
 from tests.platform import Platform
 from tests.traders import Caller
 
 RUN_TIMEOUT_S = 60.0
-SHORT: dict[str, Any] = {
-    "lock_timeout_s": 1.0, "issue_timeout_s": 1.0, "first_interval_s": 0.5, "consistency_window_s": 1.0,
-}  # fmt: skip
-"""Time-outs that a hang outlasts soon: an activity hangs in real time."""
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One way of an order. `locks`: which lines are held at their supplier; `ends`: where the order may rest.
+    """One way of an order. `fill`: what it buys; `ends`: where the order may rest.
 
-    `promoted`: priced with an automatic promotion and a coupon, each with one use left.
+    `promoted`: priced with an automatic promotion and a coupon, each with one use left. `at_supplier`: faults that its
+    first supplier meets anyway. `deliver`: what becomes of its parcels when it is issued.
     """
 
     name: str
-    locks: tuple[bool, ...]
+    fill: Fill
     ends: frozenset[str]
     wish: str = "confirm"
     at_supplier: tuple[tuple[str, str], ...] = ()
     promoted: bool = False
+    deliver: Deliver = arrive
 
 
 _ISSUED = frozenset({"issued"})
+_CANCELED = frozenset({"canceled"})
+_REFUNDED = frozenset({"refunded"})
 _NO_SEAT = frozenset({"rejected", "refunded"})
 """Where a seat is held first: the supplier may not have held it, or have taken it back by the time it was paid."""
+_REJECT = (("confirm", "reject"),)
+_REJECT_LATE = (("confirm", "slow"), *_REJECT)
+_MISS = (("confirm", "error_after"), ("query", "error_before"))
 
 SCENARIOS = {
     each.name: each
     for each in (
-        Scenario("issue", (False,), _ISSUED),
-        Scenario("issue_locked", (True,), _ISSUED | _NO_SEAT),
-        Scenario("two_lines", (False, True), _ISSUED | _NO_SEAT),
-        Scenario("promotion", (False,), _ISSUED, promoted=True),
-        Scenario("promotion_undone", (False,), frozenset({"canceled"}), wish="cancel", promoted=True),
-        Scenario(
-            "promotion_refunded",
-            (False,),
-            frozenset({"refunded", "issued"}),
-            promoted=True,
-            at_supplier=(("confirm", "reject"),),
-        ),
-        Scenario("cancel", (True,), frozenset({"canceled"}) | _NO_SEAT, wish="cancel"),
-        Scenario("expire", (True,), frozenset({"canceled"}) | _NO_SEAT, wish="expire"),
-        Scenario("negotiate", (False,), _ISSUED, at_supplier=(("confirm", "error_after"), ("query", "error_before"))),
-        Scenario("resend", (False,), _ISSUED, at_supplier=(("reserve", "error_before"),)),
-        Scenario("reject", (False,), frozenset({"refunded", "issued"}), at_supplier=(("confirm", "reject"),)),
+        Scenario("issue", tickets(False), _ISSUED),
+        Scenario("issue_locked", tickets(True), _ISSUED | _NO_SEAT),
+        Scenario("two_lines", tickets(False, True), _ISSUED | _NO_SEAT),
+        Scenario("promotion", tickets(False), _ISSUED, promoted=True),
+        Scenario("promotion_undone", tickets(False), _CANCELED, wish="cancel", promoted=True),
+        Scenario("promotion_refunded", tickets(False), _REFUNDED | _ISSUED, promoted=True, at_supplier=_REJECT),
+        Scenario("cancel", tickets(True), _CANCELED | _NO_SEAT, wish="cancel"),
+        Scenario("expire", tickets(True), _CANCELED | _NO_SEAT, wish="expire"),
+        Scenario("negotiate", tickets(False), _ISSUED, at_supplier=_MISS),
+        Scenario("resend", tickets(False), _ISSUED, at_supplier=(("reserve", "error_before"),)),
+        Scenario("reject", tickets(False), _REFUNDED | _ISSUED, at_supplier=_REJECT),
+        Scenario("codes", codes, _ISSUED),
+        Scenario("codes_undone", codes, _CANCELED, wish="cancel"),
+        Scenario("gate", gate_ticket, _ISSUED),
+        Scenario("topup", topup, _ISSUED),
+        Scenario("topup_refused", topup, _REFUNDED | _ISSUED, at_supplier=(("recharge", "reject"),)),
+        Scenario("parcel", parcel, _ISSUED),
+        Scenario("parcel_split", two_parcels, _ISSUED),
+        Scenario("parcel_refused", two_parcels, _REFUNDED | _ISSUED, at_supplier=(("ship", "reject"),)),
+        Scenario("parcel_lost", told_parcel, _REFUNDED, deliver=get_lost),
+        Scenario("mixed", mixed, _REFUNDED | _ISSUED, at_supplier=_REJECT_LATE),
     )
 }
 
@@ -87,16 +110,12 @@ class Run:
 async def run(platform: Platform, scenario: Scenario, faults: Sequence[Fault] = ()) -> Run:
     """One order through the scenario, with each fault striking where it is meant to."""
     done = Run(scenario.name, faults)
-    suppliers = [await platform.a_supplier(**SHORT) for _ in scenario.locks]
-    tickets = [
-        await platform.a_ticket(supplier, stock=3, lock=lock)
-        for supplier, lock in zip(suppliers, scenario.locks, strict=True)
-    ]
+    cart = await scenario.fill(platform)
     caller = await platform.a_distributor()
-    world = World(platform, tickets, suppliers, caller.id)
+    world = World(platform, cart.tickets, cart.suppliers, caller.id)
     wish = await _promote(platform, caller) if scenario.promoted else {}
     for operation, kind in scenario.at_supplier:
-        await suppliers[0].next(operation, kind)
+        await cart.suppliers[0].next(operation, kind)
     buyer = f"run-{next(_numbers)}"
 
     async def hook(call: Call) -> Any:
@@ -110,16 +129,45 @@ async def run(platform: Platform, scenario: Scenario, faults: Sequence[Fault] = 
     platform.interference.meet(buyer, hook)
     try:
         async with asyncio.timeout(RUN_TIMEOUT_S):
-            placing = lambda: platform.place(caller, *tickets, key=buyer, buyer_ref=buyer, **wish)  # noqa: E731
+            body = {"lines": cart.lines, **cart.body, **wish}
+            placing = lambda: platform.place(caller, key=buyer, buyer_ref=buyer, **body)  # noqa: E731
             await _drive(platform, scenario, caller, placing, done)
+            if done.end == "issued":
+                done.wrong += await scenario.deliver(platform, cart, done.order_no)
+                done.end = await _end_of(platform, done.order_no)
+            elif done.order_no:
+                done.wrong += await ended(platform, done.order_no)
     except TimeoutError:
         done.wrong.append("did not come to rest in time")
+    done.wrong += await _codes_wrong(platform, cart, done)
     done.wrong += [f"{fault} was not reached" for fault in faults if not fault.reached]
     if scenario.promoted:
         done.wrong += await _promotions_wrong(platform, caller, done)
     if done.end not in scenario.ends:
         done.wrong.append(f"ended {done.end!r}, not {' or '.join(sorted(scenario.ends))}")
     return done
+
+
+async def _end_of(platform: Platform, order_no: int) -> str:
+    (row,) = await platform.rows("SELECT status FROM orders WHERE order_no = %s", order_no)
+    return str(row["status"])
+
+
+async def _codes_wrong(platform: Platform, cart: Cart, done: Run) -> list[str]:
+    """Counted at the pool: as many are handed out as were bought and issued, and none is held any more."""
+    rows = await platform.rows(
+        "SELECT c.sku_id, count(*) FILTER (WHERE c.state = 'handed_out') AS given, "
+        "       count(*) FILTER (WHERE c.state = 'held') AS held, "
+        "       (SELECT coalesce(sum(quantity), 0) FROM order_lines l "
+        "        WHERE l.sku_id = c.sku_id AND l.status = 'issued') AS issued "
+        "FROM codes c WHERE c.sku_id = ANY(%s) GROUP BY c.sku_id",
+        [ticket.sku_id for ticket in cart.tickets],
+    )
+    return [
+        f"of pool {row['sku_id']} {row['given']} are handed out and {row['held']} held, and {row['issued']} issued"
+        for row in rows
+        if (row["given"], row["held"]) != (row["issued"], 0)
+    ]
 
 
 async def _promote(platform: Platform, caller: Caller) -> dict[str, Any]:
@@ -173,7 +221,7 @@ async def _drive(
 
         await platform.answered(wishing)
     await platform.settled(done.order_no)
-    done.end = (await platform.rows("SELECT status FROM orders WHERE order_no = %s", done.order_no))[0]["status"]
+    done.end = await _end_of(platform, done.order_no)
     if OrderStatus(done.end) not in AT_REST:
         done.wrong.append("its workflow has ended and it is not at rest")
 

@@ -1,6 +1,6 @@
 """Every call of every scenario meets every fault once: nothing is lost, nothing is done twice, everything rests.
 
-`make faults` runs all scenarios and pairs of faults; the suite runs the one that every order goes through.
+`make faults` runs all scenarios and pairs of faults; the suite runs the way of most orders, and that of a code.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tests.platform import Platform
 
 AT_ONCE = 12
 PAIRS = 40
+SHORT = ("issue", "codes")
 SEED = int(os.environ.get("FAULTS_SEED", "20261122"))
 
 
@@ -46,18 +47,19 @@ async def every_single_fault(platform: Platform, name: str) -> None:
     await judged(platform, runs, len(calls), name)
 
 
-async def test_an_order_survives_any_fault_at_any_of_its_steps(platform: Platform) -> None:
-    await every_single_fault(platform, "issue")
+@pytest.mark.parametrize("name", SHORT)
+async def test_an_order_survives_any_fault_at_any_of_its_steps(platform: Platform, name: str) -> None:
+    await every_single_fault(platform, name)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "issue"])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in SHORT])
 async def test_every_scenario_survives_any_fault_at_any_step(platform: Platform, name: str) -> None:
     await every_single_fault(platform, name)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["issue", "issue_locked", "two_lines", "negotiate"])
+@pytest.mark.parametrize("name", ["issue", "issue_locked", "two_lines", "negotiate", "parcel", "mixed"])
 async def test_pairs_of_faults_do_not_add_up_to_a_loss(platform: Platform, name: str) -> None:
     """A sample by seed: FAULTS_SEED=<n> repeats it."""
     print(f"\nseed {SEED}")

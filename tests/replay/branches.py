@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from activities.catalog_messages import CatalogSync
+from tests.faults.carts import PHONE, arrive, get_lost, happens, mixed, parcel, told_parcel, two_parcels
 from tests.platform import Platform
 from tests.stories import test_negotiation
+from tests.traders import ADDRESS
 from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
+from workflows.catalog_imports import catalog_import_workflow_id
+from workflows.deliveries import delivery_workflow_id
 from workflows.orders import order_workflow_id
 from workflows.resolutions import resolution_workflow_id
 
@@ -167,7 +172,94 @@ async def catalogue_synced(platform: Platform) -> str:
     return catalog_workflow_id(supplier.id)
 
 
+async def codes_handed_out(platform: Platform) -> str:
+    return order_workflow_id(await _order(platform, await platform.a_code_pool("R-1")))
+
+
+async def topped_up(platform: Platform) -> str:
+    pack = await platform.a_pack()
+    return order_workflow_id(await _order(platform, lines=[platform.line(pack, account=PHONE)]))
+
+
+async def parcel_issued(platform: Platform) -> str:
+    return order_workflow_id(await _order(platform, await platform.goods(), ship_to=ADDRESS))
+
+
+async def parcel_split(platform: Platform) -> str:
+    cart = await two_parcels(platform)
+    return order_workflow_id(await _order(platform, lines=cart.lines, **cart.body))
+
+
+async def part_failed(platform: Platform) -> str:
+    """One of two parcels is refused: the other is called back."""
+    cart = await two_parcels(platform)
+    await cart.carriers[0].next("ship", "reject")
+    return order_workflow_id(await _order(platform, lines=cart.lines, **cart.body))
+
+
+async def mixed_taken_back(platform: Platform) -> str:
+    """All or nothing, and the ticket is refused when the parcel and the code are issued."""
+    cart = await mixed(platform)
+    for fault in ("slow", "reject"):
+        await cart.suppliers[0].next("confirm", fault)
+    return order_workflow_id(await _order(platform, lines=cart.lines, **cart.body))
+
+
+async def delivered_by_asking(platform: Platform) -> str:
+    """Its carrier never calls: it is asked."""
+    cart = await parcel(platform)
+    order_no = await _order(platform, lines=cart.lines, **cart.body)
+    assert not await arrive(platform, cart, order_no)
+    return delivery_workflow_id(order_no, 1)
+
+
+async def delivered_as_told(platform: Platform) -> str:
+    cart = await two_parcels(platform)
+    order_no = await _order(platform, lines=cart.lines, **cart.body)
+    assert not await arrive(platform, cart, order_no)
+    return delivery_workflow_id(order_no, 1)
+
+
+async def delivery_taken_back(platform: Platform) -> str:
+    """All or nothing: its delivery finds the line taken back."""
+    cart = await mixed(platform)
+    for fault in ("slow", "reject"):
+        await cart.suppliers[0].next("confirm", fault)
+    order_no = await _order(platform, lines=cart.lines, **cart.body)
+    assert await platform.delivered(order_no, 2) == "taken_back"
+    return delivery_workflow_id(order_no, 2)
+
+
+async def lost_and_written_off(platform: Platform) -> str:
+    cart = await told_parcel(platform)
+    order_no = await _order(platform, lines=cart.lines, **cart.body)
+    assert not await get_lost(platform, cart, order_no)
+    return delivery_workflow_id(order_no, 1)
+
+
+async def lost_and_found(platform: Platform) -> str:
+    cart = await told_parcel(platform)
+    order_no = await _order(platform, lines=cart.lines, **cart.body)
+    await happens(cart.carriers[0], "picked_up", "lost")
+    await platform.until_case(order_no, "unit_lost")
+    await happens(cart.carriers[0], "found")
+    assert not await arrive(platform, cart, order_no)
+    return delivery_workflow_id(order_no, 1)
+
+
+async def catalogue_imported(platform: Platform) -> str:
+    sku = {"skuName": "s", "price": 1, "stock": 1}
+    good = json.dumps({"categoryId": 1003001, "spu": {"name": "Lantern"}, "skus": [sku]})
+    headers = {**platform.operator.once(), "Content-Type": "application/x-ndjson"}
+    sent = await platform.api.post("/v1/catalog-imports", content=f"{good}\n[]".encode(), headers=headers)
+    workflow_id = catalog_import_workflow_id(sent.json()["id"])
+    await platform.env.client.get_workflow_handle(workflow_id).result()
+    return workflow_id
+
+
 BRANCHES: tuple[Branch, ...] = (
     issued, issued_with_lock, partly_issued, all_or_nothing, issued_elsewhere, negotiated, sent_again, given_up,
     canceled, expired, refused, lock_unknown, reviewed, taken_back, catalogue_synced, promoted, promotion_gone,
+    codes_handed_out, topped_up, parcel_issued, parcel_split, part_failed, mixed_taken_back, delivered_by_asking,
+    delivered_as_told, delivery_taken_back, lost_and_written_off, lost_and_found, catalogue_imported,
 )  # fmt: skip

@@ -244,6 +244,15 @@ async def test_a_lost_parcel_stays_lost_unless_it_is_found(url: str) -> None:
         assert (await depot.control("GET", "/hits"))["by_operation"] == {"move": {"lose": 2, "find": 1}}
 
 
+async def test_a_parcel_that_arrived_goes_nowhere_whatever_is_told_of_it(url: str) -> None:
+    async with a_depot(url, moves=True, step_s=0.03) as depot:
+        reference = (await depot.ship())["reference"]
+        await depot.until(reference, "delivered")
+        await depot.tell(reference, "found")
+        await asyncio.sleep(0.1)
+        assert await depot.events(reference) == [*JOURNEY, "found"]
+
+
 async def test_an_exception_delays_a_parcel_and_no_more(url: str) -> None:
     async with a_depot(url, moves=True, step_s=0.03) as depot:
         await depot.faults(rates={"exception": 1})

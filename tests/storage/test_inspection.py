@@ -89,6 +89,27 @@ PLANTED: list[tuple[str, str]] = [
     ("stock_as_moved", "UPDATE stock SET sold = 1"),
     ("stock_as_moved", "DELETE FROM stock_movements"),
     ("stock_held_as_holds", "UPDATE stock SET held = 1"),
+    ("stock_as_moved", "UPDATE stock_movements SET kind = 'transferred_out'"),
+    (
+        "stock_transfer_balanced",
+        "INSERT INTO stock_movements (key, sku_id, kind, quantity, at) "
+        "VALUES ('transfer/t/out', 'sku', 'transferred_out', 1, now())",
+    ),
+    (
+        "stock_transfer_balanced",
+        "INSERT INTO stock_movements (key, sku_id, kind, quantity, at) VALUES "
+        "('transfer/t/out', 'sku', 'transferred_out', 2, now()), ('transfer/t/in', 'sku', 'transferred_in', 1, now())",
+    ),
+    (
+        "stock_hold_whole",
+        "INSERT INTO stock_holds (order_no, line_no, sku_id, quantity, state) VALUES (1001, 1, 'sku', 1, 'returned')",
+    ),
+    ("stock_alert_as_level", "ALTER TABLE stock DISABLE TRIGGER note_crossing; UPDATE stock SET alert_below = 101"),
+    (
+        "stock_alert_as_level",
+        "INSERT INTO stock_alerts (sku_id, warehouse_id, alert_below, available, opened_at) "
+        "VALUES ('sku', 'main', 5, 4, now())",
+    ),
     ("stock_not_negative", "ALTER TABLE stock DROP CONSTRAINT held_within_on_hand; UPDATE stock SET held = 101"),
     (
         "stock_hold_ends",

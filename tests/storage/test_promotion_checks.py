@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from datetime import timedelta
 
 import psycopg
@@ -193,3 +195,53 @@ async def test_a_hold_that_comes_too_late_says_why_and_holds_nothing(
     async with promoted.reading() as cx:
         cursor = await cx.execute("SELECT held, used FROM promotions")
         assert await cursor.fetchall() == [{"held": 1, "used": 1}]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_counters_are_a_small_models_whatever_orders_do(database: Database, owner_url: str, seed: int) -> None:
+    """Twelve orders of one promotion go their ways in a seeded order, each step once or twice."""
+    chance, stock, buyer_limit, coupon_uses = random.Random(seed), 7, 6, 5
+    async with Database(owner_url, pool_max=2) as owner, owner.reading() as cx:
+        await world.make_world(cx)
+        await a_promotion(cx, "prm", stock=stock, per_buyer_limit=buyer_limit, returns_on_refund=True)
+    model = dict.fromkeys(range(2001, 2013), "wanted")
+    async with database.transaction() as cx:
+        for order_no in model:
+            await discounted(cx, order_no)
+    steps = {
+        "wanted": ("hold", "release"), "held": ("hold", "confirm", "release"), "confirmed": ("give_back",),
+    }  # fmt: skip
+    ends = {"hold": "held", "confirm": "confirmed", "release": "released", "give_back": "returned"}
+    refused = 0
+    for _ in range(60):
+        open_ones = [order_no for order_no, state in model.items() if state in steps]
+        if not open_ones:
+            break
+        order_no = chance.choice(open_ones)
+        step = chance.choice(steps[model[order_no]])
+        taken = sum(state in ("held", "confirmed") for state in model.values())
+        full = step == "hold" and model[order_no] == "wanted" and taken >= min(stock, buyer_limit, coupon_uses)
+        for _ in range(chance.choice((1, 2))):
+            if full:
+                refused += 1
+                with pytest.raises(PromotionExhausted):
+                    async with database.transaction() as cx:
+                        await order_promotions.hold(cx, order_no, at=world.START)
+                continue
+            async with database.transaction() as cx:
+                await getattr(order_promotions, step)(cx, order_no, at=world.START)
+            model[order_no] = ends[step]
+    states = Counter(model.values())
+    async with database.reading() as cx:
+        cursor = await cx.execute(
+            "SELECT p.held, p.used, c.held AS coupon_held, c.used AS coupon_used, b.taken "
+            "FROM promotions p, coupons c, promotion_buyers b"
+        )
+        (row,) = await cursor.fetchall()
+    assert (row["held"], row["used"]) == (row["coupon_held"], row["coupon_used"]) == (
+        states["held"], states["confirmed"],
+    )  # fmt: skip
+    assert row["taken"] == states["held"] + states["confirmed"]
+    counted = {"promotion_counted", "promotion_buyer_counted", "coupon_counted", "coupon_state_fits"}
+    assert not counted & (await found(database)).keys()
+    assert refused or seed != 1, "the first seed meets the limits"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -47,6 +48,24 @@ async def test_tickets_that_nobody_outside_issues_are_ours_and_each_opens_the_ga
 
     assert Counter(answer.status_code for answer in answers) == {200: 2, 409: 8}
     assert {each["status"] for each in await the_tickets(platform, order_no, caller)} == {"redeemed"}
+    (line,) = (await platform.read(order_no, caller))["lines"]
+    assert [[event["event"] for event in unit["events"]] for unit in line["units"]] == [["issued", "redeemed"]] * 2
+
+
+async def test_one_ticket_of_an_issued_line_is_voided_and_the_others_stay_good(
+    platform: Platform, gate: Caller
+) -> None:
+    caller, ticket = await platform.a_distributor(), await platform.traders.a_ticket(stock=3)
+    order_no = await platform.placed(caller, (ticket, 2))
+    await platform.confirm(caller, order_no)
+    bad, good = await the_tickets(platform, order_no, caller)
+    path = f"/v1/tickets/{bad['serial']}/void"
+    answer = await platform.api.post(path, json={"reason": "lost"}, headers=platform.operator.once())
+    assert answer.status_code == 200, answer.text
+    assert (await scan(platform, gate, bad["code"])).json()["reason"] == "lost"
+    assert (await scan(platform, gate, good["code"])).status_code == 200
+    (line,) = (await platform.read(order_no, caller))["lines"]
+    assert [unit["state"] for unit in line["units"]] == ["void", "issued"]
 
 
 async def test_a_suppliers_own_code_opens_our_gate(platform: Platform, gate: Caller) -> None:
@@ -58,10 +77,9 @@ async def test_a_suppliers_own_code_opens_our_gate(platform: Platform, gate: Cal
     assert (await scan(platform, gate, shown["code"])).json()["serial"] == shown["serial"]
 
 
-async def test_a_ticket_that_was_taken_back_with_its_order_does_not_scan_green(
+async def test_our_own_ticket_is_not_minted_before_the_rest_of_an_all_or_nothing_order_is_certain(
     platform: Platform, gate: Caller
 ) -> None:
-    """All or nothing: our own line is issued at once, the supplier's then fails."""
     supplier = await platform.a_supplier()
     caller, own = await platform.a_distributor(), await platform.traders.a_ticket(stock=3)
     order_no = await platform.placed(caller, own, await platform.a_ticket(supplier), all_or_nothing=True)
@@ -69,9 +87,39 @@ async def test_a_ticket_that_was_taken_back_with_its_order_does_not_scan_green(
     await platform.confirm(caller, order_no)
     assert (await platform.settled(order_no))["status"] == "refunded"
 
+    assert await the_tickets(platform, order_no, caller) == []
     keys = TicketKeys.read(platform.settings.ticket_keys.get_secret_value())
-    (issued_at,) = await platform.rows("SELECT issued_at FROM tickets WHERE order_no = %s", order_no)
-    token = keys.token_of(TicketClaim(TicketRef(order_no, 1, 0), Window(issued_at["issued_at"], None)))
-    answer = await scan(platform, gate, token)
-    assert (answer.status_code, answer.json()["code"]) == (409, "ticket_void")
-    assert [each["code"] for each in await the_tickets(platform, order_no, caller)] == [""]
+    token = keys.token_of(TicketClaim(TicketRef(order_no, 1, 0), Window(datetime.now(UTC), None)))
+    assert (await scan(platform, gate, token)).json()["code"] == "ticket_unknown"
+    (stock,) = await platform.rows("SELECT on_hand, held, sold FROM stock WHERE sku_id = %s", own.sku_id)
+    assert stock == {"on_hand": 3, "held": 0, "sold": 0}
+
+
+@pytest.mark.parametrize("was_used", [True, False])
+async def test_a_ticket_that_is_taken_back_does_not_scan_green_and_one_that_was_used_is_a_case(
+    platform: Platform, gate: Caller, was_used: bool
+) -> None:
+    """All or nothing: one supplier's line is issued, then the other's fails."""
+    sure, failing = await platform.a_supplier(), await platform.a_supplier()
+    caller, first = await platform.a_distributor(), await platform.a_ticket(sure)
+    order_no = await platform.placed(caller, first, await platform.a_ticket(failing), all_or_nothing=True)
+    await failing.fails(True)
+    await platform.confirm(caller, order_no, wait_s=0)
+
+    async def shown() -> list[dict[str, Any]]:
+        return await the_tickets(platform, order_no, caller)
+
+    (ticket,) = await platform.until(shown)
+    if was_used:
+        assert (await scan(platform, gate, ticket["code"])).status_code == 200
+    await failing.next("confirm", "reject")
+    await failing.fails(False)
+    order = await platform.settled(order_no)
+    assert (order["status"], order["refunded"]) == ("refunded", order["total"])
+    refused = await scan(platform, gate, ticket["code"], "south-2")
+    assert refused.json()["code"] == ("ticket_redeemed" if was_used else "ticket_void")
+    cases = await platform.cases(order_no)
+    assert ("used_and_refunded" in cases) == was_used
+    if was_used:
+        case = cases["used_and_refunded"]
+        assert (case["state"], case["evidence"]["serials"]) == ("open", [ticket["serial"]])

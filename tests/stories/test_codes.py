@@ -107,8 +107,10 @@ async def test_a_code_that_is_past_its_date_is_not_sold(platform: Platform, call
     assert (refused.status_code, refused.json()["code"]) == (409, "insufficient_stock")
 
 
-async def test_codes_of_a_line_that_is_taken_back_are_burned(platform: Platform, caller: Caller) -> None:
-    """All or nothing: somebody has seen them, so nobody else gets them."""
+async def test_no_code_is_shown_before_the_rest_of_an_all_or_nothing_order_is_certain(
+    platform: Platform, caller: Caller
+) -> None:
+    """Who has seen a code has it, whatever is refunded: so it is handed out last, and here it is not."""
     bad = await platform.a_supplier()
     await bad.next("confirm", "reject")
     game, ticket = await platform.a_code_pool("SEEN"), await platform.a_ticket(bad)
@@ -116,8 +118,37 @@ async def test_codes_of_a_line_that_is_taken_back_are_burned(platform: Platform,
     await platform.confirm(caller, order_no)
     order = await platform.settled(order_no)
     assert order["status"] == "refunded"
-    assert await states(platform, game.sku_id) in ({"burned": 1}, {"available": 1})
+    assert await states(platform, game.sku_id) == {"available": 1}
     assert order["refunded"] == order["total"]
+    assert [line["failure"]["code"] for line in order["lines"]] == ["all_or_nothing", "issue_rejected"]
+    both = await platform.placed(caller, game, await platform.a_ticket(), all_or_nothing=True)
+    await platform.confirm(caller, both)
+    assert (await platform.settled(both))["status"] == "issued"
+    assert await states(platform, game.sku_id) == {"handed_out": 1}
+
+
+async def test_codes_are_held_beside_a_quota_of_ours_in_the_same_order(platform: Platform, caller: Caller) -> None:
+    game, ticket = await platform.a_code_pool("B-1"), await platform.traders.a_ticket(stock=1)
+    order_no = await platform.placed(caller, ticket, game)
+    assert await states(platform, game.sku_id) == {"held": 1}
+    assert (await platform.place(caller, game)).json()["code"] == "insufficient_stock"
+    await platform.confirm(caller, order_no)
+    order = await platform.settled(order_no)
+    assert [line["status"] for line in order["lines"]] == ["issued", "issued"]
+
+
+async def test_codes_are_free_again_when_another_lines_stock_is_gone_at_payment(
+    platform: Platform, caller: Caller
+) -> None:
+    """All or nothing: what one line has lost to others takes the codes' line with it, before anybody has seen them."""
+    game = await platform.a_code_pool("G-1")
+    ticket = await platform.traders.a_ticket(stock=1, policy="at_payment")
+    order_no = await platform.placed(caller, ticket, game, all_or_nothing=True)
+    faster = await platform.placed(caller, ticket)
+    for each in (faster, order_no):
+        await platform.confirm(caller, each)
+    assert (await platform.settled(order_no))["status"] == "refunded"
+    assert await states(platform, game.sku_id) == {"available": 1}
 
 
 async def test_a_dry_run_tells_what_a_pool_is_short_of(platform: Platform, caller: Caller) -> None:

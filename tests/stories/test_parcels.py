@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowHandle
 
+from activities.fulfilment import FulfilmentActivities
+from activities.fulfilment_messages import RecordTracking, UnitReport, WriteOff
+from activities.issuance import IssuanceActivities
+from activities.order_messages import BookingRef, TakeBackLine
+from api import order_host
+from domain.units import TrackedEvent
+from storage import units
 from tests.platform import Platform
 from tests.traders import ADDRESS, Caller, Supplier
+from workflows.deliveries import delivery_workflow_id
 
 pytestmark = pytest.mark.usefixtures("every_invariant_holds")
 
@@ -36,18 +46,6 @@ async def until_unit(platform: Platform, order_no: int, state: str, number: int 
 
     found: dict[str, Any] = await platform.until(reached)
     return found
-
-
-async def until_open_cases(platform: Platform, order_no: int, count: int) -> list[dict[str, Any]]:
-    """The order's open cases, once there are so many."""
-
-    async def reached() -> tuple[list[dict[str, Any]]] | None:
-        query = "SELECT id FROM order_exceptions WHERE order_no = %s AND state = 'open'"
-        rows = await platform.rows(query, order_no)
-        return (rows,) if len(rows) == count else None
-
-    found: tuple[list[dict[str, Any]]] = await platform.until(reached)
-    return found[0]
 
 
 async def shipped(platform: Platform, caller: Caller, carrier: Supplier, quantity: int = 2) -> int:
@@ -173,6 +171,8 @@ async def test_a_lost_parcel_waits_for_a_person_and_its_money_goes_back(platform
     (parcel,) = order["lines"][0]["units"]
     assert (parcel["state"], parcel["breach"]["borne_by"]) == ("void", f"carrier/{carrier.id}")
     assert parcel["breach"]["cost"] == order["total"]
+    (theirs,) = (await platform.read(order_no, caller))["lines"][0]["units"]
+    assert (theirs["breach"]["borne_by"], theirs["code"]) == ("carrier", "")
     assert await platform.delivered(order_no) == "taken_back"
 
 
@@ -187,23 +187,6 @@ async def test_a_lost_parcel_that_is_found_needs_no_decision(platform: Platform,
     assert await platform.delivered(order_no) == "completed"
     case = (await platform.cases(order_no))["unit_lost"]
     assert (case["state"], case["resolution"]["decision"]) == ("resolved", "cleared")
-
-
-async def test_a_parcel_that_is_lost_again_after_it_was_found_is_another_case(
-    platform: Platform, caller: Caller
-) -> None:
-    carrier = await platform.a_carrier()
-    order_no = await shipped(platform, caller, carrier)
-    await happens(carrier, "lost")
-    first = await until_open_cases(platform, order_no, 1)
-    await happens(carrier, "found")
-    await until_open_cases(platform, order_no, 0)
-    await happens(carrier, "lost")
-    (case,) = await until_open_cases(platform, order_no, 1)
-    assert case["id"] != first[0]["id"]
-    assert (await platform.decide(case["id"], "give_up")).status_code == 200
-    assert (await platform.read(order_no))["status"] == "refunded"
-    assert await platform.delivered(order_no) == "taken_back"
 
 
 async def test_an_operator_who_finds_a_parcel_by_phone_needs_only_its_waybill(
@@ -364,3 +347,184 @@ async def test_a_part_that_is_refused_calls_the_other_parcel_back(platform: Plat
     assert "CONFIRMED" not in await carrier.statuses()
     stock = await platform.rows("SELECT on_hand, held, sold FROM stock WHERE sku_id = %s", shirt.sku_id)
     assert stock == [{"on_hand": 1, "held": 0, "sold": 0}] * 2
+
+
+async def test_what_is_taken_back_after_a_share_of_it_was_refunded_gives_back_the_rest(
+    platform: Platform, caller: Caller
+) -> None:
+    carrier = await platform.a_carrier()
+    shirt = await in_two_warehouses(platform, carrier, here=2, there=2)
+    order_no = await platform.placed(caller, (shirt, 3), ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    await happens(carrier, "picked_up", 0)
+    await happens(carrier, "lost", 0)
+    case = await platform.until_case(order_no, "unit_lost")
+    await platform.decide(case["id"], "give_up")
+    kept = next(each for each in await bookings_of(platform, order_no) if each["unit"] != case["evidence"]["unit"])
+    booking = BookingRef(order_no, 1, kept["attempt"], carrier.id)
+    message = TakeBackLine(booking, datetime.now(UTC), "recalled", kept["cost_minor"])
+    await IssuanceActivities(platform.database).take_back_line(message)
+    order = await platform.read(order_no)
+    assert (order["status"], order["refunded"], order["refund_status"]) == ("refunded", order["total"], "full")
+    assert await credit_used(platform, caller) == 0
+
+
+async def test_a_parcel_that_arrives_while_somebody_gives_it_up_is_paid_for(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    order_no = await shipped(platform, caller, carrier)
+    await happens(carrier, "delivered")
+    await until_unit(platform, order_no, "delivered")
+    given_up = WriteOff(order_no, 1, 0, datetime.now(UTC), "asked by phone", platform.operator.id)
+    await FulfilmentActivities(platform.database).write_off(given_up)
+    order = await platform.read(order_no)
+    assert (order["status"], order["refunded"]["amount_minor"]) == ("issued", 0)
+    assert (await unit(platform, order_no))["breach"] is None
+
+
+async def bookings_of(platform: Platform, order_no: int) -> list[dict[str, Any]]:
+    return await platform.rows(
+        "SELECT unit, attempt, cost_minor FROM fulfilment_units JOIN bookings USING (order_no, line_no, attempt) "
+        "WHERE order_no = %s",
+        order_no,
+    )
+
+
+async def credit_used(platform: Platform, caller: Caller) -> int:
+    (row,) = await platform.rows("SELECT outstanding_minor FROM credit_lines WHERE distributor_id = %s", caller.id)
+    return int(row["outstanding_minor"])
+
+
+def on_its_way(platform: Platform, order_no: int) -> WorkflowHandle[Any, Any]:
+    return platform.env.client.get_workflow_handle(delivery_workflow_id(order_no, 1))
+
+
+async def test_a_parcel_that_is_lost_again_is_a_case_again(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier()
+    order_no = await shipped(platform, caller, carrier)
+    await happens(carrier, "lost")
+    await platform.until_case(order_no, "unit_lost")
+    await happens(carrier, "found")
+    await until_unit(platform, order_no, "shipped")
+    await happens(carrier, "lost")
+
+    async def two() -> list[dict[str, Any]]:
+        rows = await platform.rows("SELECT * FROM order_exceptions WHERE order_no = %s ORDER BY id", order_no)
+        return rows if [row["state"] for row in rows] == ["resolved", "open"] else []
+
+    _, second = await platform.until(two)
+    await platform.decide(second["id"], "give_up")
+    assert (await platform.read(order_no))["status"] == "refunded"
+
+
+async def test_a_parcel_that_is_overdue_waits_for_a_person_until_it_is_there(
+    platform: Platform, caller: Caller
+) -> None:
+    """That it moved is no arrival; and that it is lost, when somebody has chosen to wait on, is another case."""
+    carrier = await platform.a_carrier(calls_back=False)
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, shirt, ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    await happens(carrier, "picked_up")
+    await platform.env.fast_forward(on_its_way(platform, order_no), 31 * 86_400)
+    case = await platform.until_case(order_no, "delivery_overdue")
+    await platform.env.fast_forward(on_its_way(platform, order_no), 86_400)
+    assert (await platform.cases(order_no))["delivery_overdue"]["state"] == "open"
+    await platform.decide(case["id"], "keep")
+    await happens(carrier, "lost")
+    await platform.env.fast_forward(on_its_way(platform, order_no), 86_400)
+    lost = await platform.until_case(order_no, "unit_lost")
+    await platform.decide(lost["id"], "give_up")
+    assert (await platform.read(order_no))["status"] == "refunded"
+
+
+async def test_a_delivery_notices_that_its_line_was_taken_back(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier(calls_back=False)
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, shirt, ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    await platform.settled(order_no)
+    (booked,) = await bookings_of(platform, order_no)
+    booking = BookingRef(order_no, 1, booked["attempt"], carrier.id)
+    reference = (await carrier.book())[0]["reference"]
+    canceled = await carrier.simulator.post(
+        f"/{carrier.id}/v1/shipments/{reference}/cancel", headers={"Authorization": f"Bearer {carrier.id}-token"}
+    )
+    assert canceled.is_success, canceled.text
+    message = TakeBackLine(booking, datetime.now(UTC), "recalled", booked["cost_minor"])
+    await IssuanceActivities(platform.database).take_back_line(message)
+    assert await platform.delivered(order_no) == "taken_back"
+    assert await platform.cases(order_no) == {}
+
+
+async def test_what_is_told_in_whatever_order_says_where_a_parcel_stands(platform: Platform, caller: Caller) -> None:
+    carrier = await platform.a_carrier(calls_back=False)
+    order_no = await issued(platform, caller, carrier)
+    picked_up = datetime.now(UTC)
+    await tell(platform, order_no, TrackedEvent("shipped", picked_up))
+    await tell(platform, order_no, TrackedEvent("found", picked_up + timedelta(hours=2)))
+    await tell(platform, order_no, TrackedEvent("lost", picked_up + timedelta(hours=1)))
+    assert (await unit(platform, order_no))["state"] == "shipped"
+
+
+async def test_a_line_that_its_supplier_keeps_stands_where_its_carrier_has_brought_it(
+    platform: Platform, caller: Caller
+) -> None:
+    carrier = await platform.a_carrier(calls_back=False)
+    order_no = await issued(platform, caller, carrier)
+    now = datetime.now(UTC)
+    await tell(platform, order_no, TrackedEvent("shipped", now))
+    async with platform.database.transaction() as cx:
+        await units.void(cx, order_no, 1, at=now, reason="all_or_nothing")
+    await tell(platform, order_no, TrackedEvent("delivered", now + timedelta(hours=1)))
+    assert (await unit(platform, order_no))["state"] == "void"
+    async with platform.database.transaction() as cx:
+        await units.restore(cx, order_no, 1, at=now + timedelta(hours=2))
+    assert (await unit(platform, order_no))["state"] == "delivered"
+
+
+async def issued(platform: Platform, caller: Caller, carrier: Supplier) -> int:
+    order_no = await platform.placed(caller, await platform.goods(carrier), ship_to=ADDRESS)
+    await platform.confirm(caller, order_no)
+    assert (await platform.settled(order_no))["status"] == "issued"
+    return order_no
+
+
+async def tell(platform: Platform, order_no: int, event: TrackedEvent) -> None:
+    (booked,) = await bookings_of(platform, order_no)
+    report = UnitReport(order_no, 1, booked["attempt"], (event,))
+    await FulfilmentActivities(platform.database).record_tracking(RecordTracking(report, event.at))
+
+
+async def test_a_parcel_that_was_being_called_back_still_is_when_the_orders_process_was_lost(
+    platform: Platform, caller: Caller
+) -> None:
+    """One line has failed and its other parcel is on its way back; another line is not decided for a long time."""
+    carrier, seller = await platform.a_carrier(), await platform.a_supplier()
+    shirt = await in_two_warehouses(platform, carrier, here=1, there=1)
+    order_no = await platform.placed(caller, (shirt, 2), await platform.a_ticket(seller), ship_to=ADDRESS)
+    await carrier.next("ship", "reject")
+    await carrier.next("cancel", "error_before", count=2)
+    await seller.fails(True)
+    await platform.confirm(caller, order_no, wait_s=0)
+
+    async def on_its_way_back() -> bool:
+        found = await platform.rows("SELECT state FROM bookings WHERE order_no = %s", order_no)
+        return "releasing" in [row["state"] for row in found]
+
+    await platform.until(on_its_way_back)
+    await carrier.fails(True)
+    await platform.host(order_no).terminate("lost")
+    await carrier.fails(False)
+    await order_host.host_again(
+        platform.env.client, order_no, distributor_id=caller.id, workflow_id=f"order/{order_no:019d}"
+    )
+
+    async def given_back() -> bool:
+        return "CONFIRMED" not in await carrier.statuses()
+
+    await platform.until(given_back)
+    assert (await platform.read(order_no))["status"] == "issuing"
+    await seller.fails(False)
+    assert (await platform.settled(order_no))["status"] == "issued"

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
+from temporalio.exceptions import ApplicationError
 
+from tests.interference import Call
 from tests.platform import Platform
 from tests.traders import Caller
 
@@ -263,6 +265,29 @@ async def test_what_an_order_held_is_usable_again_when_it_ends(platform: Platfor
     assert (await state_of(platform, code), await counters(platform, promotion)) == ("returned", (0, 0))
     again = await platform.placed(caller, fine, **uses)
     assert (await platform.read(again))["total"]["amount_minor"] == 10_000
+
+
+async def test_a_process_killed_while_it_holds_a_coupon_gives_it_back(platform: Platform, caller: Caller) -> None:
+    promotion = await platform.traders.a_promotion("percent_off", for_=caller, percent_bp=5000, needs_coupon=True)
+    code, ticket = await platform.traders.a_coupon(promotion), await platform.a_ticket(stock=1)
+
+    async def kill(call: Call) -> Any:
+        if call.name == "hold_stock":
+            await platform.host(call.message.order_no).terminate("killed")
+            raise ApplicationError("killed", non_retryable=True)
+        return await call.proceed()
+
+    platform.interference.meet("unlucky", kill)
+    await platform.place(caller, ticket, coupon_codes=[code], buyer_ref="unlucky")
+    (order,) = await platform.rows("SELECT order_no, status FROM orders WHERE distributor_id = %s", caller.id)
+    assert (order["status"], await state_of(platform, code)) == ("pending", "held")
+    platform.interference.meet("unlucky", lambda call: call.proceed())
+
+    await platform.answered(lambda: platform.cancel(caller, order["order_no"]))
+
+    assert (await platform.settled(order["order_no"]))["status"] == "canceled"
+    assert (await state_of(platform, code), await counters(platform, promotion)) == ("returned", (0, 0))
+    await platform.placed(caller, ticket, coupon_codes=[code])
 
 
 @pytest.mark.parametrize("returns", [True, False])
