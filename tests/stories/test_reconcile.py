@@ -58,7 +58,7 @@ class Shop:
     async def misbehave(self, **rates: float) -> None:
         """Northgate has these faults from now on, and no others."""
         params = {"confirm_late_ms": 5000, "slow_ms": 3000}
-        await self.scene.control.set_faults("northgate", {"rates": rates, "params": params})
+        await self.scene.controls["northgate"].set_faults("northgate", {"rates": rates, "params": params})
 
     async def lose_temporals_memory(self) -> None:
         """Everything that Temporal knew is gone; the worker has to begin anew, too."""
