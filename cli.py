@@ -68,7 +68,8 @@ def demo(
     seed: Annotated[int, typer.Option(envvar="SEED", help="Chooses the run.")] = 1,
     orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders are placed.")] = 300,
 ) -> None:
-    """Orders at three suppliers that misbehave, from placing to settled flows, with a table of what came of them.
+    """Orders for tickets, parcels, top-ups and codes, with promotions, while suppliers, carriers and an operator
+    misbehave: from placing to settled flows and delivered parcels, with a table of what came of them.
 
     Uses the stack that runs on the data directory, or starts one for the time of the demo. Exit code 1: something
     was lost, done twice or miscounted, or a kind of fault was never met.
@@ -85,8 +86,8 @@ def torment(
     orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders are placed.")] = 150,
     kills: Annotated[int, typer.Option(min=1, max=100, help="How often each part is killed.")] = 3,
 ) -> None:
-    """The demo's load on a fresh stack whose worker, API, Temporal and PostgreSQL are killed, and started, again and
-    again.
+    """The demo's load on a fresh stack whose worker, API, Temporal, PostgreSQL and top-up simulator are killed, and
+    started, again and again.
 
     Exit code 1: an order was lost, done twice or didn't come to rest.
     """

@@ -28,8 +28,8 @@ CODES_PER_SKU = 400
 """How many audio guides are in each variant's pool."""
 
 WEST = "west"
-WEST_PIECES = 60
-"""What of each physical variant is in the second warehouse, so that large orders go in two parcels."""
+WEST_PIECES = 36
+"""What of each physical variant is in the second warehouse, as in the first: larger orders go in two parcels."""
 
 UNFINISHED = "paper-lantern"
 """The document that stays a draft: something to try the lifecycle on."""

@@ -20,6 +20,7 @@ from api.pages import Page, PagingDep
 from api.resolving import begin_resolution
 from api.views import Instant, OrderNo, View
 from domain.access import Action, Principal
+from domain.categories import CATEGORIES
 from domain.errors import DomainError
 from domain.issuance import IssuedTicket
 from domain.orders import OrderStatus
@@ -82,12 +83,14 @@ class DecisionNotOffered(DomainError):
 
 
 class TicketsMissing(DomainError):
-    """`issued` needs the supplier's reference and one ticket per unit: the buyer has to get in."""
+    """`issued` needs the supplier's reference and one ticket per unit: the buyer has to get in. Of a parcel it needs
+    the waybill, whatever is inside."""
 
     code = "tickets_missing"
 
-    def __init__(self, quantity: int) -> None:
-        super().__init__(f"Name the supplier_reference and {quantity} tickets, one per unit, as the supplier told you.")
+    def __init__(self, quantity: int, *, carried: bool = False) -> None:
+        tickets = "one ticket, the waybill" if carried else f"{quantity} tickets, one per unit"
+        super().__init__(f"Name the supplier_reference and {tickets}, as the supplier told you.")
         self.quantity = quantity
 
     @property
@@ -198,8 +201,10 @@ async def _decide_line(
 ) -> None:
     """The order's own workflow carries it out; tickets are kept in the database before it is told."""
     if body.decision == "issued":
-        if body.supplier_reference is None or len(body.tickets) != row["quantity"]:
-            raise TicketsMissing(row["quantity"])
+        carried = CATEGORIES.of(row["line_kind"]).carried
+        needed = 1 if carried else row["quantity"]
+        if body.supplier_reference is None or len(body.tickets) != needed:
+            raise TicketsMissing(needed, carried=carried)
         tickets = [
             asdict(IssuedTicket(unit, ticket.supplier_ticket_id, ticket.code, ticket.code_format))
             for unit, ticket in enumerate(body.tickets)

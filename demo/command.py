@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 import seeding
+from demo.examples import examples
 from demo.outcome import Outcome
 from demo.report import Screen, print_links, print_outcome, write_json
 from demo.run import Scene, run_demo
@@ -46,7 +47,7 @@ async def demo(settings: Settings, seed: int, orders: int, *, options: StackOpti
     console = Console()
     data_dir = settings.data_dir.resolve()
     async with running_stack(settings, console, options or StackOptions()) as full:
-        console.print(f"seed {seed}: {orders} orders at three suppliers that misbehave")
+        console.print(f"seed {seed}: {orders} orders; suppliers, carriers and the operator of top-ups misbehave")
         with Screen(console) as screen:
             outcome, scene = await run_demo(full, seed, orders, screen.show)
         report = report_of(seed, outcome, scene)
@@ -54,7 +55,7 @@ async def demo(settings: Settings, seed: int, orders: int, *, options: StackOpti
         print_outcome(
             console, outcome, {"cases decided": scene.operator.report(), "client": _client(scene)}, outcome.failures
         )
-        print_links(console, urls_of(data_dir, full), example(scene))
+        print_links(console, {**urls_of(data_dir, full), **examples(outcome.orders, full, data_dir)})
         console.print(f"  The same as JSON: {data_dir / 'demo.json'}", soft_wrap=True)
     if outcome.failures:
         console.print(f"seed {seed} FAILED", style="red")
@@ -76,14 +77,6 @@ def urls_of(data_dir: Path, settings: Settings) -> Mapping[str, str]:
     """What the stack shows to people; without one, the addresses that are known."""
     known = {"API documentation": f"{settings.api_url}/docs", "Temporal UI": settings.temporal_ui_url}
     return {**known, **read_state(data_dir).urls}
-
-
-def example(scene: Scene) -> str | None:
-    """An order that is worth looking at: one that was negotiated."""
-    for order_no, order in scene.watch.at_rest.items():
-        if any(booking["negotiating_since"] for line in order["lines"] for booking in line["bookings"] or ()):
-            return order_no
-    return next(iter(scene.watch.at_rest), None)
 
 
 def _client(scene: Scene) -> str:

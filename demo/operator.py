@@ -1,4 +1,4 @@
-"""The operator: takes cases from the queue and decides them through the API, after asking the supplier by phone."""
+"""The operator: takes cases from the queue and decides them through the API, after asking whom it is about by phone."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 
 from demo.books import Control
 from demo.caller import Caller, Unanswered
+from demo.characters import SEARCH_S
 
 ISSUED = ("CONFIRMED", "REDEEMED")
 POLL_S = 0.7
 
 
 class Operator:
-    """Decides until cancelled. `decided` counts kinds of cases with the decision, `open_cases` is the last look."""
+    """Decides until cancelled. `decided` counts kinds of cases with the decision, `open_cases` is the last look.
 
-    def __init__(self, caller: Caller, control: Control, run: str) -> None:
+    `phones`: each supplier, operator and carrier by its id.
+    """
+
+    def __init__(self, caller: Caller, phones: Mapping[str, Control], run: str) -> None:
         self._caller = caller
-        self._control = control
+        self._phones = phones
         self._run = run
         self._attempts: Counter[str] = Counter()
         self.decided: Counter[str] = Counter()
@@ -60,16 +65,18 @@ class Operator:
         """What the supplier says decides: found confirmed there, or not."""
         if not case["offered"]:
             return None
-        if case["kind"] not in ("issuance_escalated", "contradiction"):
+        if case["kind"] not in ("issuance_escalated", "contradiction", "unit_lost", "delivery_overdue"):
             return {"decision": "acknowledge", "reason": "seen"}
         booked = await self._by_phone(case["supplier_id"], case["evidence"]["reference"])
+        if case["kind"] in ("unit_lost", "delivery_overdue"):
+            return of_parcel(booked, datetime.now(UTC))
         if case["kind"] == "issuance_escalated":
             return _of_escalation(booked)
         return await self._of_contradiction(case, booked)
 
     async def _by_phone(self, supplier_id: str, reference: str) -> Mapping[str, Any] | None:
         """The confirmed booking, if the supplier finds one."""
-        found = await self._control.bookings(supplier_id, reference)
+        found = await self._phones[supplier_id].bookings(supplier_id, reference)
         return next((booking for booking in reversed(found) if booking["status"] in ISSUED), None)
 
     async def _of_contradiction(
@@ -95,6 +102,25 @@ def _of_escalation(booked: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "decision": "issued",
         "reason": "by phone: confirmed",
-        "supplier_reference": booked["id"],
-        "tickets": [{"supplier_ticket_id": unit["uuid"], "code": unit["code"]} for unit in booked["units"]],
+        "supplier_reference": booked.get("order_id", booked["id"]),
+        "tickets": credentials_of(booked),
     }
+
+
+def credentials_of(booked: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What was issued there, as it is read out on the phone: tickets, a parcel's waybill, or a top-up's receipts."""
+    if "units" in booked:
+        return [{"supplier_ticket_id": unit["uuid"], "code": unit["code"]} for unit in booked["units"]]
+    if "waybill" in booked:
+        return [{"supplier_ticket_id": booked["id"], "code": booked["waybill"], "code_format": "WAYBILL"}]
+    return [{"supplier_ticket_id": voucher, "code": voucher, "code_format": "TOPUP"} for voucher in booked["vouchers"]]
+
+
+def of_parcel(booked: Mapping[str, Any] | None, now: datetime) -> dict[str, Any] | None:
+    """A parcel is given up when its carrier has searched long enough; None while it searches, or has it again."""
+    if booked is None:
+        return {"decision": "give_up", "reason": "by phone: the carrier knows nothing of it"}
+    latest = booked["events"][-1]
+    if latest["event"] != "lost" or (now - datetime.fromisoformat(latest["at"])).total_seconds() < SEARCH_S:
+        return None
+    return {"decision": "give_up", "reason": "by phone: the carrier has given up the search"}

@@ -1,11 +1,9 @@
-"""What came of a run: waits until everything is at rest, then counts it, by the API, the database and the books."""
+"""What came of a run: counted when everything is at rest, by the API, the database and the books."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
@@ -13,38 +11,20 @@ from typing import Any
 
 from demo.buyers import Purchase
 from demo.caller import Caller
-from demo.faults import KINDS
-from demo.operator import Operator
+from demo.characters import KINDS
+from demo.kinds import Kinds
 from domain.inspection import InspectionTerms, Violation
-from inspecting import inspect_all, open_workflows
+from inspecting import inspect_all
 from settings import Settings
 
 OUTCOMES = ("refused", "issued", "partial", "refunded", "canceled")
-IN_MOTION = ("pending", "locked", "issuing", "refunding")
 TERMS = InspectionTerms(promise_s=0, waiting_s=10, grace_s=5)
 """At the end nothing is under way any more: nobody is given time."""
-POLL_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Whether everything came to rest in time, and what did not."""
-
-    orders: Sequence[str] = ()
-    workflows: Sequence[str] = ()
-    cases: int = 0
-
-    @property
-    def complete(self) -> bool:
-        return not (self.orders or self.workflows or self.cases)
-
-    def __str__(self) -> str:
-        return f"orders {list(self.orders)[:20]}, workflows {list(self.workflows)[:20]}, open cases {self.cases}"
 
 
 @dataclass
 class Outcome:
-    """The figures of a run; amounts in minor units of `currency`."""
+    """The figures of a run; amounts in minor units of `currency`. `orders`: all that were made, as they ended."""
 
     placed: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -59,6 +39,8 @@ class Outcome:
     faults_hit: Counter[str] = field(default_factory=Counter)
     troubles: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    kinds: Kinds = field(default_factory=lambda: Kinds({}))
+    orders: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def flows_as_table(self) -> bool:
@@ -68,7 +50,7 @@ class Outcome:
     @property
     def failures(self) -> list[str]:
         """Why the run has failed; empty where it has not."""
-        told = list(self.troubles)
+        told = [*self.troubles, *self.kinds.failures]
         told += [f"doubles: {self.doubles}"] if self.doubles else []
         told += [f"dropped: {self.dropped}"] if self.dropped else []
         told += [f"{found.invariant} of {found.subject}: {found.detail}" for found in self.violations]
@@ -88,6 +70,7 @@ class Outcome:
             "doubles": self.doubles,
             "dropped": self.dropped,
             "violations": len(self.violations),
+            **self.kinds.report(),
             "faults_hit": dict(sorted(self.faults_hit.items())),
             "flows_equal_table": self.flows_as_table,
             "receivable_minor": self.receivable_minor,
@@ -107,45 +90,20 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
     return {"p50": round(median(ordered), 2), "p95": round(p95, 2), "max": round(ordered[-1], 2)}
 
 
-class Watch:
-    """Follows the orders that buyers were given until all are at rest."""
-
-    def __init__(self, caller: Caller, operator: Operator, settings: Settings) -> None:
-        self._caller = caller
-        self._operator = operator
-        self._settings = settings
-        self.at_rest: dict[str, Mapping[str, Any]] = {}
-
-    async def until_rest(self, order_nos: Iterable[str], *, within_s: float = 240.0) -> Rest:
-        """Every order at rest, no case open, no workflow open; or what is not after `within_s`."""
-        deadline_s = time.monotonic() + within_s
-        waiting = set(order_nos)
-        rest = Rest(tuple(waiting))
-        while time.monotonic() < deadline_s:
-            for order_no in sorted(waiting - self.at_rest.keys()):
-                await self._look(order_no)
-            waiting -= self.at_rest.keys()
-            rest = Rest(tuple(sorted(waiting)))
-            if not waiting:
-                opened = await open_workflows(self._settings) or ()
-                ours = tuple(name for name in opened if name.startswith(("order/", "resolution/")))
-                rest = Rest((), ours, self._operator.open_cases)
-                if rest.complete and not await self._operator.clear_queue():
-                    return rest
-            await asyncio.sleep(POLL_S)
-        return rest
-
-    async def _look(self, order_no: str) -> None:
-        reply = await self._caller.get(f"/v1/orders/{order_no}")
-        if reply.ok and reply.body["status"] not in IN_MOTION:
-            self.at_rest[order_no] = reply.body
-
-
-async def count(purchases: Sequence[Purchase], caller: Caller, settings: Settings, faults_hit: Counter[str]) -> Outcome:
-    """The figures of the run, read anew from API, database, Temporal and books."""
-    outcome = Outcome(placed=len(purchases), faults_hit=faults_hit)
+async def count(
+    purchases: Sequence[Purchase],
+    caller: Caller,
+    settings: Settings,
+    faults_hit: Counter[str],
+    kinds: Kinds,
+    coupon_promotion: str | None = None,
+) -> Outcome:
+    """The figures of the run, read anew from API, database, Temporal and books; `kinds` is empty before."""
+    outcome = Outcome(placed=len(purchases), faults_hit=faults_hit, kinds=kinds)
     for purchase in purchases:
         await _count_purchase(outcome, purchase, caller)
+    for order in outcome.orders:
+        kinds.order(order, coupon_promotion)
     inspected = await inspect_all(settings, TERMS)
     outcome.doubles, outcome.dropped = inspected.doubles, inspected.dropped
     outcome.violations = inspected.violations
@@ -161,12 +119,14 @@ async def _count_purchase(outcome: Outcome, purchase: Purchase, caller: Caller) 
     if purchase.placed is not None and not purchase.placed.ok:
         outcome.outcomes["refused"] += 1
         outcome.refusals[purchase.placed.code] += 1
+        outcome.kinds.refused(wish.body, purchase.placed.code)
     acted = purchase.acted is not None and purchase.acted.ok
     for order_no in purchase.order_nos:
         reply = await caller.get(f"/v1/orders/{order_no}")
         if not reply.ok:
             outcome.troubles.append(f"order {order_no} was answered with success and is not found")
             continue
+        outcome.orders.append(reply.body)
         _count_order(outcome, reply.body)
         acted = acted or _has_acted(purchase, reply.body)
     if purchase.acted is not None and not acted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from demo.faults import KINDS
+from demo.characters import KINDS
+from demo.kinds import ENDS, Kinds
 from demo.outcome import OUTCOMES, Outcome, quantiles
 from demo.run import Progress
 
@@ -73,6 +74,7 @@ def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], 
     rows = [
         ("placed", f"{outcome.placed} = {' + '.join(f'{outcome.outcomes[name]} {name}' for name in OUTCOMES)}"),
         ("refused, why", refusals or "-"),
+        *_kinds_told(outcome.kinds),
         ("negotiated", f"{outcome.negotiated} orders had a supplier that did not answer definitely"),
         ("time to certainty", f"median {certainty['p50']} s, 95 % {certainty['p95']} s, longest {certainty['max']} s"),
         ("faults hit", faults),
@@ -93,14 +95,29 @@ def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], 
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False)
 
 
-def print_links(console: Console, urls: Mapping[str, str], order_no: str | None) -> None:
+def print_links(console: Console, links: Mapping[str, str]) -> None:
     """Where to look now."""
     console.print("\nTo look at:")
-    for title, url in urls.items():
-        console.print(f"  {title}: {url}", soft_wrap=True)
-        if title == "Temporal UI" and order_no is not None:
-            workflow = f"{url}/namespaces/default/workflows/order%2F{order_no}"
-            console.print(f"  An order that was negotiated: {workflow}", soft_wrap=True)
+    for title, url in links.items():
+        console.print(f"  {title}: {url}", soft_wrap=True, markup=False)
+
+
+def _kinds_told(kinds: Kinds) -> Iterator[tuple[str, str]]:
+    """A row per kind of goods, and what else is to be known of parcels, codes and promotions."""
+    for family, ends in sorted(kinds.lines.items()):
+        yield f"lines of {family}", f"{ends.total()} = {' + '.join(f'{ends[end]} {end}' for end in ENDS if ends[end])}"
+    parcels = kinds.parcels
+    yield (
+        "parcels",
+        f"{parcels['sent']} = {parcels['delivered']} delivered + {parcels['written off']} written off; "
+        f"{parcels['lost']} were lost, {parcels['found']} of them found; {parcels['waybill corrected']} waybills "
+        f"corrected; {parcels['lines split']} lines sent from two warehouses",
+    )
+    yield "codes", f"{kinds.codes.total()} handed out, {kinds.codes_twice} of them twice"
+    if kinds.coupon is not None:
+        yield "promotions", f"{kinds.discounted} orders with a discount, {_money(kinds.discount_minor)} in all"
+        taken, limit = kinds.coupon.taken, kinds.coupon.most_uses
+        yield "coupon", f"{taken} of {limit} uses taken, {kinds.coupon_refused} orders refused when all were"
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The demo's story: suppliers turn bad, buyers buy, an operator decides, everything comes to rest, it is counted."""
+"""The demo's story: outside parties turn bad, buyers buy, an operator decides, all comes to rest, it is counted."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from typing import Any
 
 import httpx2
 
-from demo.books import Control
-from demo.buyers import DISTRIBUTORS, Article, Buyers, Wish, draw_wishes, read_shelf
+from demo.books import controls_of
+from demo.buyers import Buyers
 from demo.caller import Caller, ClientLog
+from demo.campaigns import Campaigns
+from demo.characters import CHARACTERS
 from demo.faults import Mischief
+from demo.kinds import Book, Kinds, compare_parcels
 from demo.operator import Operator
-from demo.outcome import Outcome, Rest, Watch, count
+from demo.outcome import Outcome, count
+from demo.rest import Rest, Watch
+from demo.storekeeper import Storekeeper
+from demo.wishes import DISTRIBUTORS, Article, Shelf, Wish, draw_wishes, read_shelf
 from settings import Settings
 
 SCARCE = ("grandstand", "Harbour Sounds")
@@ -50,47 +56,74 @@ class DemoNeeds(RuntimeError):
 
 
 class Scene:
-    """All that a run works with, on a stack that runs. `async with Scene(...)`."""
+    """All that a run works with, on a stack that runs. `async with Scene(...)`; `orders`: how many are to be placed.
 
-    def __init__(self, settings: Settings, seed: int, *, patience_s: float = 180.0) -> None:
+    Outside the block promotions have ended, and outside parties are as they were before.
+    """
+
+    def __init__(self, settings: Settings, seed: int, orders: int = 0, *, patience_s: float = 180.0) -> None:
         self.settings = settings
         self.seed = seed
+        self.orders = orders
         self.run = f"demo-{seed}-{int(time.time()):x}"
         self.log = ClientLog()
         self._patience_s = patience_s
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Scene:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def _open(self) -> None:
         keys = _keys(self.settings.data_dir)
         limits = httpx2.Limits(max_connections=64)
         self._http = await self._stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=limits))
         self.buyers = {name: self._caller(keys["distributors"][name]) for name in DISTRIBUTORS}
         self.operator_caller = self._caller(keys["operators"]["opr_operations"])
-        self.control = Control(self._http, f"http://{self.settings.simulator_host}:{self.settings.simulator_port}")
+        catalogue = self._caller(keys["operators"]["opr_catalogue"])
+        simulators = sorted({character.simulator for character in CHARACTERS.values()})
         try:
-            await self.control.suppliers()
+            self.controls = await controls_of(self._http, [self.settings.simulator_url(each) for each in simulators])
         except httpx2.HTTPError as missing:
-            await self._stack.aclose()
-            raise DemoNeeds("no simulated suppliers answer: start `tessera up` without --no-simulators") from missing
-        self.operator = Operator(self.operator_caller, self.control, self.run)
-        self.mischief = Mischief(self.control, self.operator_caller, self.seed)
+            raise DemoNeeds("not all simulators answer: start `tessera up` without --no-simulators") from missing
+        self.operator = Operator(self.operator_caller, self.controls, self.run)
         self.watch = Watch(self.operator_caller, self.operator, self.settings)
-        return self
+        self.articles = await read_shelf(self.buyers["house"])
+        self.storekeeper = Storekeeper(catalogue, self.run, self.articles)
+        await self.storekeeper.open()
+        self.mischief = Mischief(self.controls, self.operator_caller, self.seed)
+        self.campaigns = Campaigns(catalogue, self.run, self.articles, self.orders)
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def wishes(self, orders: int) -> list[Wish]:
+    @asynccontextmanager
+    async def acting(self) -> AsyncIterator[None]:
+        """Inside the block outside parties misbehave and promotions run."""
+        async with self.mischief, self.campaigns:
+            yield
+
+    async def wishes(self) -> list[Wish]:
         """What the buyers of this seed want; one session is made scarce for it."""
-        shelf = await read_shelf(self.buyers["house"])
-        candidates = [article for article in shelf if SCARCE[1] in article.title]
+        candidates = [article for article in self.articles if SCARCE[1] in article.title]
         if not candidates:
             raise DemoNeeds("the sample catalogue is not on the shelf: run `tessera seed`")
         full = candidates[0]
         session = full.sessions[self.seed % len(full.sessions)]
         await self.mischief.make_scarce(SCARCE[0], session, SCARCE_PLACES)
         scarce = Article(full.sku_id, full.title, full.price_minor, full.currency, (session,))
-        return draw_wishes(self.seed, self.run, orders, shelf, scarce)
+        articles = [self.storekeeper.largest(article) for article in self.articles]
+        shelf = Shelf(articles, scarce, self.campaigns.coupon_code)
+        return draw_wishes(self.seed, self.run, self.orders, shelf)
+
+    async def carriers_books(self) -> Book:
+        """All parcels of all carriers, by their id there."""
+        carriers = [name for name, character in CHARACTERS.items() if character.simulator == "carrier"]
+        return {entry["id"]: entry for name in carriers for entry in await self.controls[name].documents(name)}
 
     def _caller(self, token: str) -> Caller:
         return Caller(self._http, self.settings.api_url, token, self.log, patience_s=self._patience_s)
@@ -107,11 +140,14 @@ def _keys(data_dir: Path) -> Mapping[str, Mapping[str, str]]:
 async def run_demo(settings: Settings, seed: int, orders: int, show: Show = lambda _: None) -> tuple[Outcome, Scene]:
     """The whole run on a stack that runs. The outcome says whether it failed; nothing is raised for that."""
     started_s = time.monotonic()
-    async with Scene(settings, seed) as scene, scene.mischief:
+    async with Scene(settings, seed, orders) as scene, scene.acting():
         buyers = Buyers(scene.buyers, scene.run, at_once=AT_ONCE)
-        wishes = await scene.wishes(orders)
+        wishes = await scene.wishes()
         async with working(
-            scene.operator.work(), scene.mischief.keep_striking(), _showing(scene, buyers, orders, show)
+            scene.operator.work(),
+            scene.storekeeper.work(),
+            scene.mischief.keep_striking(),
+            _showing(scene, buyers, orders, show),
         ):
             await buyers.buy(wishes)
             rest = await until_rest(scene, buyers)
@@ -128,10 +164,21 @@ async def until_rest(scene: Scene, buyers: Buyers) -> Rest:
 
 
 async def finish(scene: Scene, buyers: Buyers, rest: Rest) -> Outcome:
-    """The figures, with what has not come to rest among the troubles."""
-    outcome = await count(buyers.purchases, scene.operator_caller, scene.settings, await scene.mischief.hits())
+    """The figures, with what has not come to rest, or is not as the outside world has it, among the troubles."""
+    outcome = await count(
+        buyers.purchases,
+        scene.operator_caller,
+        scene.settings,
+        await scene.mischief.hits(),
+        Kinds({article.sku_id: article.family for article in scene.articles}),
+        scene.campaigns.coupon_promotion,
+    )
     if not rest.complete:
         outcome.troubles.append(f"not at rest within {REST_WITHIN_S:.0f} s: {rest}")
+    outcome.kinds.coupon = await scene.campaigns.coupon()
+    outcome.troubles += compare_parcels(outcome.orders, await scene.carriers_books())
+    gone = await scene.storekeeper.codes_gone()
+    outcome.troubles += outcome.kinds.compare_pools(gone - scene.storekeeper.handed_out)
     return outcome
 
 

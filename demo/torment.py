@@ -15,13 +15,15 @@ from typing import Any
 
 import httpx2
 
-from demo.buyers import Buyers, Wish
-from demo.outcome import Outcome, Rest, quantiles
+from demo.buyers import Buyers
+from demo.outcome import Outcome, quantiles
+from demo.rest import Rest
 from demo.run import Scene, finish, until_rest, working
+from demo.wishes import Wish
 from embedded.stack import Stack
 from reconcile import Reconciled, reconcile
 
-VICTIMS = ("worker-1", "api-1", "temporal", "postgres")
+VICTIMS = ("worker-1", "api-1", "temporal", "postgres", "simulator-topup")
 PATIENCE_S = 240.0
 DEAD_S = (0.3, 3.0)
 """A killed part stays dead between so many seconds."""
@@ -131,10 +133,10 @@ async def torment(stack: Stack, seed: int, orders: int, kills: int, tell: Tell) 
     """Load and kills side by side, then heal and wait. `stack` runs, and restarts nothing by itself."""
     started_s = time.monotonic()
     tormentor = Tormentor(stack, seed, kills, tell)
-    async with Scene(stack.settings, seed, patience_s=PATIENCE_S) as scene, scene.mischief:
+    async with Scene(stack.settings, seed, orders, patience_s=PATIENCE_S) as scene, scene.acting():
         buyers = Buyers(scene.buyers, scene.run, at_once=AT_ONCE)
-        wishes = await scene.wishes(orders)
-        async with working(scene.operator.work(), _telling(buyers, scene, orders, tell)):
+        wishes = await scene.wishes()
+        async with working(scene.operator.work(), scene.storekeeper.work(), _telling(buyers, scene, orders, tell)):
             await _under_load(buyers, wishes, tormentor)
             tell("all kills are done and all orders answered: healing")
             await scene.mischief.heal()

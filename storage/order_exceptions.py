@@ -49,7 +49,8 @@ async def read_exception(cx: Connection, exception_id: str) -> dict[str, Any] | 
     """One entry with its order's host; None for an unknown id."""
     cursor = await cx.execute(
         """
-        SELECT x.*, o.host_workflow_id, o.status AS order_status, l.status AS line_status, l.quantity
+        SELECT x.*, o.host_workflow_id, o.status AS order_status, l.status AS line_status, l.kind AS line_kind,
+            l.quantity
         FROM order_exceptions x LEFT JOIN orders o USING (order_no)
              LEFT JOIN order_lines l ON (l.order_no, l.line_no) = (x.order_no, x.line_no)
         WHERE x.id = %s

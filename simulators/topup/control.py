@@ -50,4 +50,5 @@ def _entry(recharge: Recharge) -> Json:
     return entry_view(recharge) | {
         "product": recharge.product, "phone": recharge.phone, "order_id": recharge.order_id,
         "unit_references": recharge.unit_references(),
+        "vouchers": [recharge.voucher(unit) for unit in range(recharge.quantity)],
     }  # fmt: skip

@@ -6,14 +6,15 @@ import json
 import os
 from pathlib import Path
 
+from demo.characters import KINDS
 from demo.command import demo
-from demo.faults import KINDS
 from demo.outcome import OUTCOMES
+from demo.wishes import FAMILIES
 from embedded.stack import StackOptions
 from settings import Settings
 
 SEED = int(os.environ.get("SEED", "7"))
-ORDERS = 45
+ORDERS = 90
 
 
 async def test_a_small_demo_meets_every_fault_and_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -25,3 +26,11 @@ async def test_a_small_demo_meets_every_fault_and_loses_and_doubles_nothing(tmp_
     assert told["placed"] == ORDERS == sum(told[outcome] for outcome in OUTCOMES)
     assert all(told["faults_hit"][kind] > 0 for kind in KINDS)
     assert told["flows_equal_table"]
+    assert told["lines"].keys() == FAMILIES.keys()
+    assert all(ends["issued"] for ends in told["lines"].values())
+    assert told["codes"]["twice"] == 0
+    parcels = told["parcels"]
+    assert parcels["sent"] == parcels["delivered"] + parcels["written off"]
+    promotions = told["promotions"]
+    assert 0 < promotions["coupon_uses"] <= promotions["coupon_limit"]
+    assert promotions["orders_with_discount"] > 0

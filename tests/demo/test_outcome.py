@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from demo.faults import KINDS
+from demo.characters import KINDS
+from demo.kinds import Kinds
 from demo.outcome import Outcome, quantiles
 from domain.inspection import Violation
 
@@ -23,7 +24,9 @@ def test_a_clean_run_has_no_failures() -> None:
 
 
 def test_a_kind_of_fault_that_was_never_hit_fails_the_run() -> None:
-    assert an_outcome(faults_hit=ALL_HIT - Counter(forget=1)).failures == ["the fault 'forget' was never hit"]
+    assert an_outcome(faults_hit=ALL_HIT - Counter({"carrier/lose": 1})).failures == [
+        "the fault 'carrier/lose' was never hit"
+    ]
 
 
 def test_orders_without_an_outcome_fail_the_run() -> None:
@@ -35,6 +38,11 @@ def test_doubles_dropped_and_violations_fail_the_run() -> None:
     told = an_outcome(doubles=1, dropped=2, violations=(Violation("flows_as_settlement_table", "7/1", "missing"),))
     assert told.failures == ["doubles: 1", "dropped: 2", "flows_as_settlement_table of 7/1: missing"]
     assert not told.flows_as_table
+
+
+def test_what_is_wrong_with_a_kind_of_goods_fails_the_run() -> None:
+    kinds = Kinds({}, codes=Counter({("sku", "A"): 2}))
+    assert an_outcome(kinds=kinds).failures == ["codes handed out twice: 1"]
 
 
 def test_quantiles_of_nothing_are_zero() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.platform import Platform
-from tests.traders import Caller
+from tests.traders import ADDRESS, Caller
 
 pytestmark = pytest.mark.usefixtures("every_invariant_holds")
 
@@ -62,6 +62,22 @@ async def test_forty_nine_codes_go_to_forty_nine_of_fifty_buyers(platform: Platf
     ]
     assert sorted(shown) == [f"C-{number:02d}" for number in range(49)]
     assert await states(platform, game.sku_id) == {"handed_out": 49}
+
+
+@pytest.mark.parametrize("kind", ["ticket", "physical"])
+async def test_a_code_beside_something_of_our_own_stock_is_held_with_it(
+    platform: Platform, caller: Caller, kind: str
+) -> None:
+    game, other = await platform.a_code_pool("A-1", "A-2"), await platform.a_ticket(stock=5)
+    if kind == "physical":
+        other = await platform.goods(stock=5)
+    order_no = await platform.placed(caller, other, game, ship_to=ADDRESS)
+    assert await states(platform, game.sku_id) == {"held": 1, "available": 1}
+    await platform.confirm(caller, order_no)
+    order = await platform.settled(order_no)
+    assert [line["status"] for line in order["lines"]] == ["issued", "issued"]
+    refused = await platform.place(caller, other, (game, 2), ship_to=ADDRESS)
+    assert refused.json()["code"] == "insufficient_stock"
 
 
 async def test_an_order_that_is_canceled_gives_its_code_back_to_the_next(platform: Platform, caller: Caller) -> None:

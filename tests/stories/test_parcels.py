@@ -189,6 +189,29 @@ async def test_a_lost_parcel_that_is_found_needs_no_decision(platform: Platform,
     assert (case["state"], case["resolution"]["decision"]) == ("resolved", "cleared")
 
 
+async def test_an_operator_who_finds_a_parcel_by_phone_needs_only_its_waybill(
+    platform: Platform, caller: Caller
+) -> None:
+    carrier = await platform.a_carrier(calls_back=False, unique_references=False)
+    await carrier.behave(forget_ms=-1)
+    await carrier.next("ship", "drop_after")
+    await carrier.next("ship", "forget")
+    shirt = await platform.goods(carrier)
+    order_no = await platform.placed(caller, (shirt, 3), ship_to=ADDRESS)
+    await platform.confirm(caller, order_no, wait_s=0)
+    await platform.fast_forward(order_no, 2000)
+    case = await platform.until_case(order_no, "issuance_escalated")
+    refused = await platform.decide(case["id"], "issued", supplier_reference="P1")
+    assert (refused.json()["code"], refused.json()["quantity"]) == ("tickets_missing", 1)
+    assert "waybill" in refused.json()["detail"]
+    (booked,) = await carrier.book()
+    told = {"supplier_ticket_id": booked["id"], "code": booked["waybill"], "code_format": "WAYBILL"}
+    await platform.decide(case["id"], "issued", supplier_reference=booked["id"], tickets=[told])
+    assert (await platform.settled(order_no))["status"] == "issued"
+    parcel = await unit(platform, order_no)
+    assert (parcel["quantity"], parcel["code"]) == (3, booked["waybill"])
+
+
 async def test_a_wrong_waybill_is_corrected_by_version(platform: Platform, caller: Caller) -> None:
     carrier = await platform.a_carrier()
     order_no = await shipped(platform, caller, carrier)

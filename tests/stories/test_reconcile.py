@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import seeding
-from demo.buyers import Article, read_shelf
 from demo.caller import Reply
 from demo.outcome import TERMS
 from demo.run import Scene
+from demo.wishes import Article, read_shelf
 from embedded.stack import Stack, StackOptions
 from inspecting import inspect_all
 from reconcile import reconcile
@@ -58,7 +58,7 @@ class Shop:
     async def misbehave(self, **rates: float) -> None:
         """Northgate has these faults from now on, and no others."""
         params = {"confirm_late_ms": 5000, "slow_ms": 3000}
-        await self.scene.control.set_faults("northgate", {"rates": rates, "params": params})
+        await self.scene.controls["northgate"].set_faults("northgate", {"rates": rates, "params": params})
 
     async def lose_temporals_memory(self) -> None:
         """Everything that Temporal knew is gone; the worker has to begin anew, too."""
