@@ -7,15 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from activities.line_admission import Admitted, judge_lines
-from activities.order_messages import (
-    LinePlan,
-    Opened,
-    OpenOrder,
-    OrderPlan,
-    PlannedDiscount,
-    PlannedLine,
-    PlannedOrder,
-)
+from activities.order_messages import LinePlan, Opened, OpenOrder, OrderPlan, PlannedDiscount, PlannedLine, PlannedOrder
 from activities.order_plans import OrderTimings, answer_facts, lock_s_of, read_plan
 from activities.order_writes import save
 from activities.promotion_pricing import Priced, price

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities.order_discounts import end_subsidies, return_uses
-from activities.order_messages import (
+from activities.issuance_messages import (
     KeepLine,
     NoteNegotiation,
     OpenException,
@@ -17,6 +16,7 @@ from activities.order_messages import (
     TakeBackLine,
     TryElsewhere,
 )
+from activities.order_discounts import end_subsidies, return_uses
 from activities.order_writes import facts_of, intent_of, order_under_lock, save
 from activities.unit_writes import note_what_was_used, record_credentials, void_line, void_what_is_taken_back
 from domain.categories import CATEGORIES

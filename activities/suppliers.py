@@ -16,7 +16,8 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.order_messages import BookingRef, SupplierTerms
+from activities.issuance_messages import SupplierTerms
+from activities.order_messages import BookingRef
 from activities.supplier_directory import Directory
 from activities.supplier_messages import (
     CallSupplier,

@@ -16,7 +16,8 @@ from api.deps import Parts
 from api.errors import problem, refusal
 from api.idempotency import Answer, IdempotencyKeyReused, RequestInFlight
 from api.order_inputs import OrderInput
-from api.order_views import AcceptedView, PlacedView, PlanView
+from api.order_views import AcceptedView, PlacedView
+from api.plan_views import PlanView
 from domain.access import Principal
 from domain.errors import DomainError, Refusal, Refused
 from domain.placing import InsufficientStock, demand_per_sku

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from activities.order_messages import OrderStanding, PlannedOrder
+from activities.order_messages import OrderStanding
 from adapters.gate.tokens import TicketKeys
 from api.catalog_views import PreviewView
 from api.ticket_views import TicketView
@@ -347,59 +347,3 @@ def _links(row: Mapping[str, Any], operator: bool, ui_url: str) -> dict[str, str
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-class PlannedLineView(View):
-    """What one line would hold and buy. Costs and suppliers are ours and not shown."""
-
-    line_no: int
-    sku_id: str
-    quantity: int
-    unit_price: MoneyView
-    discounts: list[DiscountView]
-    total: MoneyView
-    holds_stock: bool
-    holds_at_supplier: bool
-
-
-class PlanView(View):
-    """A dry run of placing: nothing was done. `credit_after` is what would be free of the credit line."""
-
-    status: str = Field(examples=["would_lock"])
-    total: MoneyView
-    credit_after: MoneyView
-    lock_s: int
-    lines: list[PlannedLineView]
-
-    @classmethod
-    def of(cls, plan: PlannedOrder) -> PlanView:
-        def money(amount_minor: int) -> MoneyView:
-            return MoneyView(amount_minor=amount_minor, currency=plan.currency)
-
-        return cls(
-            status="would_review" if plan.review else "would_lock",
-            total=money(plan.total_minor),
-            credit_after=money(plan.credit_free_minor - plan.total_minor),
-            lock_s=plan.lock_s,
-            lines=[
-                PlannedLineView(
-                    line_no=line.line_no,
-                    sku_id=line.sku_id,
-                    quantity=line.quantity,
-                    unit_price=money(line.unit_price_minor),
-                    discounts=[
-                        DiscountView(
-                            promotion_id=each.promotion_id,
-                            name=each.name,
-                            amount=money(each.amount_minor),
-                            explanation=each.explanation,
-                        )
-                        for each in line.discounts
-                    ],
-                    total=money(line.total_minor),
-                    holds_stock=line.holds_stock,
-                    holds_at_supplier=line.holds_at_supplier,
-                )
-                for line in plan.lines
-            ],
-        )

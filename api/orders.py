@@ -14,8 +14,9 @@ from api.idempotency import Answer, IdempotencyKeyDep, KeeperDep, hash_of
 from api.order_actions import OrderActions, OrderNotFound
 from api.order_inputs import CancelInput, ExtendInput, OrderInput, ReviewInput
 from api.order_placing import Placing, accepted
-from api.order_views import AcceptedView, OrderSummaryView, OrderView, PlacedView, PlanView, StandingView
+from api.order_views import AcceptedView, OrderSummaryView, OrderView, PlacedView, StandingView
 from api.pages import Page, PagingDep
+from api.plan_views import PlanView
 from api.views import Id, Instant
 from domain.access import Action, Principal
 from domain.orders import OrderStatus

@@ -30,7 +30,7 @@ from activities.fulfilment_messages import (
     WriteOff,
 )
 from activities.issuance import IssuanceActivities
-from activities.order_messages import OpenException, ResolveException
+from activities.issuance_messages import OpenException, ResolveException
 from activities.supplier_messages import TrackAtSupplier
 from activities.suppliers import SupplierActivities
 from domain.operations import Notify, Operation, Record, Schedule, WaitForCallback

@@ -17,18 +17,15 @@ from temporalio.workflow import ParentClosePolicy
 from activities.fulfilment import FulfilmentActivities
 from activities.fulfilment_messages import HandOutUnits, NotifyLine, RecordUnits
 from activities.issuance import IssuanceActivities
+from activities.issuance_messages import KeepLine, RecordFailure, RecordIssue, TakeBackLine
 from activities.order_messages import (
     BookingIntent,
     BookingRef,
     IntendBookings,
-    KeepLine,
     LineDecision,
     LinePlan,
     Part,
-    RecordFailure,
-    RecordIssue,
     SupplierReport,
-    TakeBackLine,
 )
 from activities.orders import OrderActivities
 from domain.errors import Refusal

@@ -9,7 +9,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from activities.issuance import IssuanceActivities
-from activities.order_messages import HeldBooking, IntendBookings, RecordBooking
+from activities.issuance_messages import RecordBooking
+from activities.order_messages import HeldBooking, IntendBookings
 from activities.orders import OrderActivities
 from activities.supplier_messages import NotReached, ReserveAtSupplier
 from activities.suppliers import SupplierActivities

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 from activities.issuance import IssuanceActivities
-from activities.order_messages import NoteNegotiation, OpenException
+from activities.issuance_messages import NoteNegotiation, OpenException
 from activities.supplier_messages import NotReached
 from activities.suppliers import SupplierActivities
 from domain.issuance import (

@@ -8,13 +8,7 @@ from dataclasses import dataclass
 
 from temporalio import workflow
 
-from activities.order_messages import (
-    LineDecision,
-    OrderStanding,
-    PlaceAnswer,
-    ReviewDecision,
-    SupplierReport,
-)
+from activities.order_messages import LineDecision, OrderStanding, PlaceAnswer, ReviewDecision, SupplierReport
 from workflows.negotiation import HistoryFull
 from workflows.order_process import OrderProcess
 from workflows.refusals import refusals

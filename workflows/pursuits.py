@@ -14,16 +14,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from activities.issuance import IssuanceActivities
-from activities.order_messages import (
-    LineDecision,
-    LinePlan,
-    OfferTerms,
-    OpenException,
-    Part,
-    ResolveException,
-    SupplierReport,
-    TryElsewhere,
-)
+from activities.issuance_messages import OpenException, ResolveException, TryElsewhere
+from activities.order_messages import LineDecision, LinePlan, OfferTerms, Part, SupplierReport
 from activities.supplier_messages import CallSupplier, NotReached
 from activities.suppliers import SupplierActivities
 from domain.errors import Refusal

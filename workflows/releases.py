@@ -8,7 +8,8 @@ from datetime import timedelta
 from temporalio import workflow
 
 from activities.issuance import IssuanceActivities
-from activities.order_messages import BookingRef, OpenException, RecordBooking, RecordLoss, ResolveException
+from activities.issuance_messages import OpenException, RecordBooking, RecordLoss, ResolveException
+from activities.order_messages import BookingRef
 from activities.supplier_messages import CancelAtSupplier
 from activities.suppliers import SupplierActivities
 from domain.issuance import CancelAnswer, Canceled, Confirmed, Held, NotFound, Pending, Rejected

@@ -8,7 +8,8 @@ from typing import Literal
 from temporalio import workflow
 
 from activities.issuance import IssuanceActivities
-from activities.order_messages import BookingRef, OpenException, ResolveException, TakeBackLine
+from activities.issuance_messages import OpenException, ResolveException, TakeBackLine
+from activities.order_messages import BookingRef
 from domain.issuance import Rejected
 from workflows.execution import durably
 from workflows.releases import Release

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from activities.order_messages import OpenException, ResolveException, ReviewDecision
+from activities.issuance_messages import OpenException, ResolveException
+from activities.order_messages import ReviewDecision
 
 
 def _case_id(order_no: int) -> str:

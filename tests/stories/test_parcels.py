@@ -11,7 +11,8 @@ from temporalio.client import WorkflowHandle
 from activities.fulfilment import FulfilmentActivities
 from activities.fulfilment_messages import RecordTracking, UnitReport, WriteOff
 from activities.issuance import IssuanceActivities
-from activities.order_messages import BookingRef, TakeBackLine
+from activities.issuance_messages import TakeBackLine
+from activities.order_messages import BookingRef
 from api import order_host
 from domain.units import TrackedEvent
 from storage import units
