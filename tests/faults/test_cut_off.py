@@ -105,7 +105,8 @@ async def test_a_coupon_held_before_the_cut_is_usable_again(platform: Platform, 
     (row,) = await platform.rows("SELECT max(order_no) AS n FROM orders WHERE distributor_id = %s", caller.id)
     await end(platform, caller, row["n"], ticket)
     order = await platform.settled(row["n"])
-    assert (order["status"], cut.answered) == ("rejected" if end is rejected else "canceled", 1), placed.text
+    assert order["status"] == ("rejected" if end is rejected else "canceled"), placed.text
+    assert cut.answered
     assert await state_of(platform, coupon) == "returned"
     again = await platform.placed(
         caller, await platform.a_ticket(stock=1), buyer_ref=f"{buyer}-again", coupon_codes=[coupon]
@@ -130,7 +131,8 @@ async def test_a_code_is_handed_out_once_though_the_answer_was_cut_off(platform:
 
     await confirming
     order = await platform.settled(order_no)
-    assert (order["status"], cut.answered) == ("issued", 1)
+    assert order["status"] == "issued"
+    assert cut.answered
     assert [unit["code"] for unit in order["lines"][0]["units"]] == ["K-1"]
     assert await pool(platform, game) == {"handed_out": 1, "available": 2}
     assert not await platform.violations()
