@@ -128,7 +128,7 @@ class DeliveryWorkflow:
             if not self._told:
                 await self._read_again()
                 await asyncio.gather(*(self._ask(unit) for unit in self._waiting(step)))
-            await self._look()
+            await self._take_in()
             await self._close_cases(step)
             await self._begin_anew_when_long()
 
@@ -155,14 +155,6 @@ class DeliveryWorkflow:
             return
         if events:
             self._told.append(UnitReport(self._order_no, self._line_no, unit.attempt, events))
-
-    async def _look(self) -> None:
-        """Where the units stand by now. Where carriers told nothing, the line may have been taken back meanwhile."""
-        if self._told:
-            await self._take_in()
-            return
-        async with self._mutex:
-            await self._read()
 
     async def _take_in(self) -> None:
         while self._told:
