@@ -216,7 +216,7 @@ async def test_the_sample_data_is_there_once(shop: Shop) -> None:
     assert await shop.everything() == before
     keys = json.loads(report.keys_file.read_text())
     assert sorted(keys["distributors"]) == ["harbour", "house", "meridian"]
-    assert len(keys["operators"]) == 5
+    assert len(keys["operators"]) == 6
     assert stat.S_IMODE(os.stat(report.keys_file).st_mode) == 0o600
     assert LANTERN in report.tickets_on_shelf
     assert len(report.goods) == 5
