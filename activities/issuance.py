@@ -44,8 +44,6 @@ class IssuanceActivities:
             line = order.line(booking.line_no)
             if line.status is not OrderStatus.ISSUING:
                 return
-            for each in (booking, *message.others):
-                await bookings.mark(cx, each.order_no, each.line_no, each.attempt, "confirmed", at=message.at)
             await record_credentials(cx, line, (booking, *message.others), at=message.at)
             order.issue_line(
                 booking.line_no,

@@ -18,7 +18,7 @@ from storage.units import NewUnit
 
 
 async def record_credentials(cx: Connection, line: Line, booked: Sequence[BookingRef], *, at: datetime) -> None:
-    """The units of a line that was bought, with the credentials that were kept with the suppliers' answers.
+    """The bookings are confirmed; the units that came of them have the credentials kept with the suppliers' answers.
 
     Tickets go where gates look for them; everything else is shown by its unit.
     """
@@ -26,7 +26,8 @@ async def record_credentials(cx: Connection, line: Line, booked: Sequence[Bookin
     new: list[NewUnit] = []
     order_no = booked[0].order_no
     for booking in booked:
-        row = await bookings.read_booking(cx, order_no, booking.line_no, booking.attempt)
+        place = (order_no, booking.line_no, booking.attempt)
+        row = await bookings.mark(cx, *place, "confirmed", at=at) or await bookings.read_booking(cx, *place)
         shown = _tickets(row)
         quantity = row["quantity"] or line.quantity
         if category.gated:

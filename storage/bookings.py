@@ -69,8 +69,8 @@ async def mark(
     supplier_reference: str | None = None,
     expires_at: datetime | None = None,
     answer: dict[str, Any] | None = None,
-) -> bool:
-    """Note what is known of the booking now. False where it was decided before: the first definite answer wins."""
+) -> dict[str, Any] | None:
+    """Note what is known of the booking now; its row. None where it was decided before: the first answer wins."""
     cursor = await cx.execute(
         """
         UPDATE bookings SET state = %(state)s, answer = coalesce(%(answer)s, answer),
@@ -80,7 +80,7 @@ async def mark(
         WHERE order_no = %(order)s AND line_no = %(line)s AND attempt = %(attempt)s
           AND (state IN ('intended', 'held', 'issuing', 'releasing') OR %(state)s IN ('releasing', 'lost'))
           AND NOT (state = 'lost')
-        RETURNING line_no
+        RETURNING *
         """,
         {
             "order": order_no,
@@ -93,7 +93,7 @@ async def mark(
             "answer": Jsonb(answer) if answer else None,
         },
     )
-    return await cursor.fetchone() is not None
+    return await cursor.fetchone()
 
 
 async def note_negotiation(
