@@ -18,6 +18,10 @@ Book = Mapping[str, Mapping[str, Any]]
 """Bookings of all parties by their id there."""
 
 
+PARCEL_FIGURES = ("sent", "delivered", "written off", "lost", "found", "waybill corrected", "lines split")
+"""What a run tells of its parcels, zeros included."""
+
+
 @dataclass
 class Kinds:
     """Lines by kind and end; parcels; codes; discounts. `families`: the kind of each variant; amounts in fen."""
@@ -76,7 +80,7 @@ class Kinds:
                 family: {"lines": ends.total(), **{end: ends[end] for end in ENDS}}
                 for family, ends in sorted(self.lines.items())
             },
-            "parcels": dict(sorted(self.parcels.items())),
+            "parcels": {name: self.parcels[name] for name in PARCEL_FIGURES},
             "codes": {"handed_out": self.codes.total(), "twice": self.codes_twice},
             "promotions": {
                 "orders_with_discount": self.discounted,
