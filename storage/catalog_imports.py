@@ -139,11 +139,16 @@ async def _ensure_brands(cx: Connection, drafts: Sequence[Draft]) -> None:
     for draft in drafts:
         brand_id = draft.product.brand_id
         if brand_id is not None:
-            brands.setdefault(brand_id, _brand_name(draft.product) or brand_id)
+            name = _brand_name(draft.product) or brand_id
+            brands[brand_id] = name if brands.get(brand_id, brand_id) == brand_id else brands[brand_id]
     rows = [{"id": brand_id, "name": name} for brand_id, name in sorted(brands.items())]
     await cx.execute(
-        "INSERT INTO brands (id, name) SELECT n.id, n.name FROM jsonb_to_recordset(%s) AS n (id text, name text) "
-        "WHERE NOT EXISTS (SELECT FROM brands b WHERE b.id = n.id) ON CONFLICT (id) DO NOTHING",
+        """
+        INSERT INTO brands (id, name) SELECT n.id, n.name FROM jsonb_to_recordset(%s) AS n (id text, name text)
+        WHERE NOT EXISTS (SELECT FROM brands b WHERE b.id = n.id AND (b.name <> b.id OR n.name = n.id))
+        ON CONFLICT (id) DO UPDATE SET name = excluded.name
+           WHERE brands.name = brands.id AND excluded.name <> excluded.id
+        """,
         (Jsonb(rows),),
     )
 

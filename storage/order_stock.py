@@ -7,7 +7,7 @@ the domain's to say (domain/warehouses.py); a line has one hold per warehouse th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -233,18 +233,20 @@ async def release(cx: Connection, order_no: int, *, at: datetime) -> None:
         await order_parts.take_back(cx, order_no, state="taken", at=at)
 
 
-async def give_back(cx: Connection, order_no: int, line_no: int, *, at: datetime, restock: bool = True) -> None:
+async def give_back(cx: Connection, order_no: int, line_no: int, *, at: datetime, gone: Collection[str] = ()) -> None:
     """A confirmed line was not issued after all: its stock comes back, by new movements, to where it was taken from.
 
-    Without `restock` it is lost: the goods left and will not come back, so nothing is on hand again.
+    What the warehouses in `gone` have sent is lost: those goods left and will not come back, so nothing is on hand.
     """
-    if not restock:
+    if not await _lock(cx, order_no):
+        return
+    if gone:
         await cx.execute(
-            "UPDATE stock_holds SET state = 'lost' WHERE order_no = %s AND line_no = %s AND state = 'confirmed'",
-            (order_no, line_no),
+            "UPDATE stock_holds SET state = 'lost' "
+            "WHERE order_no = %s AND line_no = %s AND state = 'confirmed' AND warehouse_id = ANY(%s)",
+            (order_no, line_no, list(gone)),
         )
-    elif await _lock(cx, order_no):
-        await order_parts.take_back(cx, order_no, line_no, state="confirmed", at=at)
+    await order_parts.take_back(cx, order_no, line_no, state="confirmed", at=at)
 
 
 async def extend(cx: Connection, order_no: int, expires_at: datetime) -> None:

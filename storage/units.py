@@ -166,6 +166,21 @@ async def of_line(cx: Connection, order_no: int, line_no: int) -> list[dict[str,
     return await cursor.fetchall()
 
 
+async def left_for_good(cx: Connection, order_no: int, line_no: int) -> list[str]:
+    """Warehouses whose parcel of the line was delivered or written off: its pieces are on nobody's shelf of ours."""
+    cursor = await cx.execute(
+        """
+        SELECT DISTINCT u.warehouse_id FROM fulfilment_units u
+             LEFT JOIN breach_records b USING (order_no, line_no, unit)
+        WHERE u.order_no = %s AND u.line_no = %s AND u.carried AND u.warehouse_id IS NOT NULL
+          AND (u.delivered_at IS NOT NULL OR b.unit IS NOT NULL)
+        ORDER BY u.warehouse_id
+        """,
+        (order_no, line_no),
+    )
+    return [row["warehouse_id"] async for row in cursor]
+
+
 async def carried_states(cx: Connection, order_no: int) -> list[UnitState]:
     """Where all carried units of the order stand."""
     cursor = await cx.execute("SELECT state FROM fulfilment_units WHERE order_no = %s AND carried", (order_no,))

@@ -51,6 +51,16 @@ async def move(api: AsyncClient, caller: Caller, product_id: str, *events: str) 
         assert answer.status_code == 200, answer.text
 
 
+async def test_a_brand_has_its_name_from_the_first_document_that_tells_it(api: AsyncClient, an_operator: Maker) -> None:
+    caller = await an_operator(Role.CATALOGUE)
+    named = TSHIRT.replace("2001", "770001")
+    nameless = named.replace('"品牌"', '"材质"')
+    assert (await imported(api, caller, nameless))["brand_name"] == "770001"
+    assert (await imported(api, caller, named))["brand_name"] == "NIKE"
+    assert (await imported(api, caller, nameless))["brand_name"] == "NIKE"
+    assert (await imported(api, caller, named.replace("NIKE", "Other")))["brand_name"] == "NIKE"
+
+
 async def test_a_document_becomes_a_draft_with_exact_prices_and_stock(
     api: AsyncClient, an_operator: Maker, database: Database
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -113,9 +113,11 @@ class Shop:
         async with self.worker.transaction() as cx:
             await order_stock.release(cx, order_no, at=NOW)
 
-    async def give_back(self, order_no: int, line_no: int, *, restock: bool = True) -> None:
+    async def give_back(self, order_no: int, line_no: int, *, restock: bool = True, gone: Sequence[str] = ()) -> None:
+        """Without `restock` every warehouse's part is lost; `gone` names single ones."""
+        lost = gone if restock else [place for place, _ in (await self.parts(order_no)).get(line_no, ())]
         async with self.worker.transaction() as cx:
-            await order_stock.give_back(cx, order_no, line_no, at=NOW, restock=restock)
+            await order_stock.give_back(cx, order_no, line_no, at=NOW, gone=lost)
 
     async def parts(self, order_no: int) -> dict[int, list[tuple[str, int]]]:
         async with self.worker.reading() as cx:

@@ -110,6 +110,19 @@ async def test_goods_lost_on_the_way_end_the_hold_and_bring_nothing_back(shop: S
     assert await shop.parts(order_no) == {}
 
 
+async def test_of_a_line_in_parts_only_what_has_not_left_for_good_comes_back(shop: Shop) -> None:
+    await shop.warehouse("east")
+    sku = await shop.sku(main=2, east=2)
+    order_no = await shop.order((sku, 3))
+    await shop.hold(order_no)
+    await shop.confirm(order_no)
+    before = dict((await shop.parts(order_no))[1])
+    await shop.give_back(order_no, 1, gone=["east"])
+    assert await shop.states(order_no) == {(1, "east"): "lost", (1, "main"): "returned"}
+    after = await shop.levels(sku)
+    assert (after["east"][0], after["main"][0]) == (2 - before["east"], 2)
+
+
 @pytest.mark.parametrize("policy", ["hold", "at_place", "at_payment"])
 async def test_a_release_gives_everything_back_whatever_the_policy(shop: Shop, policy: str) -> None:
     await shop.warehouse("east")

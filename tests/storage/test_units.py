@@ -190,3 +190,18 @@ async def test_lines_with_something_left_to_do_are_found_until_they_are_complete
     async with shop.worker.transaction() as cx:
         await units.complete(cx, order_no, 1, at=NOW)
     assert await on_their_way(shop, "physical") == []
+
+
+async def test_what_was_delivered_or_written_off_has_left_its_warehouse_for_good(shop: Shop) -> None:
+    order_no = await shop.order((await shop.sku(main=3), 3))
+    await issue(shop, order_no, [NewUnit(1, "W-1", warehouse_id="main"), NewUnit(2, "W-2", warehouse_id="west")])
+
+    async def gone() -> list[str]:
+        async with shop.worker.reading() as cx:
+            return await units.left_for_good(cx, order_no, 1)
+
+    assert await gone() == []
+    await track(shop, order_no, told("shipped"), unit=1)
+    assert await gone() == []
+    await track(shop, order_no, told("delivered", 2 * HOUR), unit=1)
+    assert await gone() == ["west"]
