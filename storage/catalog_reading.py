@@ -153,7 +153,8 @@ async def _skus(cx: Connection, product_ids: list[str]) -> dict[str, list[SkuDet
     cursor = await cx.execute(
         """
         SELECT s.*, CASE WHEN s.stock_policy = 'codes'
-                THEN (SELECT count(*) FROM codes c WHERE c.sku_id = s.id AND c.state = 'available')
+                THEN (SELECT count(*) FROM codes c WHERE c.sku_id = s.id AND c.state = 'available'
+                      AND (c.valid_to IS NULL OR c.valid_to > now()))
                 ELSE coalesce(sum(k.on_hand - k.held), 0)::bigint END AS available
         FROM skus s LEFT JOIN stock k ON k.sku_id = s.id WHERE s.product_id = ANY(%s) GROUP BY s.id ORDER BY s.id
         """,

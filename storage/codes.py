@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from storage.database import Connection
 
@@ -136,24 +135,3 @@ async def burn(cx: Connection, order_no: int, line_no: int) -> None:
         "UPDATE codes SET state = 'burned' WHERE order_no = %s AND line_no = %s AND state = 'handed_out'",
         (order_no, line_no),
     )
-
-
-async def available_of(cx: Connection, sku_ids: Sequence[str]) -> dict[str, int]:
-    """Codes that could be held now, by variant; variants without a pool are left out."""
-    cursor = await cx.execute(
-        "SELECT s.id, count(c.id) AS n FROM skus s LEFT JOIN codes c ON c.sku_id = s.id AND c.state = 'available' "
-        "WHERE s.id = ANY(%s) AND s.stock_policy = 'codes' GROUP BY s.id",
-        (list(sku_ids),),
-    )
-    return {row["id"]: int(row["n"]) async for row in cursor}
-
-
-async def handed_out_twice(cx: Connection) -> list[dict[str, Any]]:
-    """Codes that two units show: none, ever. The pool's own count is by its rows; this one is by what buyers see."""
-    cursor = await cx.execute(
-        """
-        SELECT l.sku_id, u.code, count(*) AS n FROM fulfilment_units u JOIN order_lines l USING (order_no, line_no)
-        WHERE u.code_format = 'CODE' AND u.code <> '' GROUP BY l.sku_id, u.code HAVING count(*) > 1
-        """
-    )
-    return await cursor.fetchall()

@@ -106,6 +106,8 @@ async def test_a_code_that_is_past_its_date_is_not_sold(platform: Platform, call
     await platform.rows("UPDATE codes SET valid_to = now() - interval '1 day' WHERE sku_id = %s", game.sku_id)
     refused = await platform.place(caller, game)
     assert (refused.status_code, refused.json()["code"]) == (409, "insufficient_stock")
+    shown = (await platform.api.get(f"/v1/products/{game.product_id}", headers=caller.headers)).json()
+    assert (shown["sellable"], shown["skus"][0]["available"]) == ("sold_out", 0)
 
 
 async def test_no_code_is_shown_before_the_rest_of_an_all_or_nothing_order_is_certain(
