@@ -61,7 +61,7 @@ SYNC_TIMEOUT = timedelta(seconds=120)
 SYNC_EVERY = timedelta(hours=1)
 
 DISTRIBUTORS: Mapping[str, tuple[str, int]] = {
-    "house": ("Tessera Direct", 500_000_000),
+    "summit": ("Summit Travel", 500_000_000),
     "meridian": ("Meridian Travel", 100_000_000),
     "harbour": ("Harbour Tickets", 20_000_000),
 }

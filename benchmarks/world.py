@@ -26,7 +26,7 @@ from embedded.stack import ROOT, Stack, StackOptions
 from settings import Settings
 from storage.database import Connection, Database
 
-DISTRIBUTOR = "house"
+DISTRIBUTOR = "summit"
 PLENTY = 1_000_000_000
 POSTGRES = {"shared_preload_libraries": "pg_stat_statements"}
 NOOP_WORKER = "noop worker"

@@ -92,7 +92,7 @@ class Scene:
             raise DemoNeeds("not all simulators answer: start `tessera up` without --no-simulators") from missing
         self.operator = Operator(self.operator_caller, self.controls, self.run)
         self.watch = Watch(self.operator_caller, self.operator, self.settings)
-        self.articles = await read_shelf(self.buyers["house"])
+        self.articles = await read_shelf(self.buyers["summit"])
         self.storekeeper = Storekeeper(catalogue, self.run, self.articles)
         await self.storekeeper.open()
         self.mischief = Mischief(self.controls, self.operator_caller, self.seed)

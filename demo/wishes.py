@@ -18,7 +18,7 @@ MANNERS: Mapping[Manner, float] = {"buys": 0.83, "cancels": 0.08, "old_price": 0
 FAMILIES: Mapping[Family, float] = {"tickets": 0.55, "goods": 0.2, "packs": 0.15, "codes": 0.06, "own tickets": 0.04}
 """Which part of the lines is of which kind of goods: suppliers' tickets, parcels, top-ups, codes of a pool, and tickets
 that our own gate reads."""
-DISTRIBUTORS: Mapping[str, float] = {"house": 0.6, "meridian": 0.25, "harbour": 0.15}
+DISTRIBUTORS: Mapping[str, float] = {"summit": 0.6, "meridian": 0.25, "harbour": 0.15}
 LINES: Mapping[int, float] = {1: 0.6, 2: 0.28, 3: 0.12}
 SENT_TWICE = 0.06
 OWN_NUMBER = 0.3

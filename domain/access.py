@@ -36,6 +36,14 @@ class Action(StrEnum):
     ORDER_EXTEND = "order:extend"
     ORDER_DECIDE = "order:decide"
     ORDER_REVIEW = "order:review"
+    CHECKOUT_CREATE = "checkout:create"
+    PAYMENT_CREATE = "payment:create"
+    PAYMENT_READ = "payment:read"
+    PAYMENT_CANCEL = "payment:cancel"
+    BALANCE_READ = "balance:read"
+    BALANCE_WRITE = "balance:write"
+    CHANNEL_READ = "channel:read"
+    CHANNEL_WRITE = "channel:write"
     EXCEPTION_READ = "exception:read"
     EXCEPTION_DECIDE = "exception:decide"
     SUPPLIER_READ = "supplier:read"
@@ -62,11 +70,17 @@ class Role(StrEnum):
 
 
 class PrincipalKind(StrEnum):
-    """`service`: a party of ours without a person or a contract behind it, such as a scheduled job."""
+    """`user`: a shopper of our own storefront; `service`: a party of ours without a person or a contract behind it,
+    such as a scheduled job."""
 
     DISTRIBUTOR = "distributor"
+    USER = "user"
     OPERATOR = "operator"
     SERVICE = "service"
+
+
+HOUSE = "house"
+"""Our own storefront, as a distributor: shoppers' orders are its."""
 
 
 class ResourceKind(StrEnum):
@@ -89,6 +103,9 @@ _READS = frozenset(
         _A.ORDER_READ,
         _A.EXCEPTION_READ,
         _A.SUPPLIER_READ,
+        _A.PAYMENT_READ,
+        _A.BALANCE_READ,
+        _A.CHANNEL_READ,
     }
 )
 
@@ -104,14 +121,17 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
         _A.EXCEPTION_DECIDE,
         _A.TICKET_VOID,
         _A.SUPPLIER_WRITE,
+        _A.CHANNEL_WRITE,
+        _A.PAYMENT_CANCEL,
         _A.INVENTORY_WRITE,
         _A.EVENT_READ,
         _A.SYSTEM_READ,
     },
-    Role.FINANCE: _READS | {_A.SETTLEMENT_READ, _A.ACCOUNT_READ, _A.EVENT_READ},
+    Role.FINANCE: _READS
+    | {_A.SETTLEMENT_READ, _A.ACCOUNT_READ, _A.EVENT_READ, _A.EXCEPTION_DECIDE, _A.BALANCE_WRITE, _A.CHANNEL_WRITE},
     Role.CATALOGUE: _READS | {_A.CATALOG_WRITE, _A.INVENTORY_WRITE, _A.PROMOTION_WRITE},
     Role.GATE: frozenset({_A.SELF_READ, _A.GATE_REDEEM}),
-    Role.ADMIN: frozenset(Action) - {_A.ORDER_CREATE, _A.COUPON_CLAIM},
+    Role.ADMIN: frozenset(Action) - {_A.ORDER_CREATE, _A.COUPON_CLAIM, _A.CHECKOUT_CREATE, _A.PAYMENT_CREATE},
 }
 """Nobody but a distributor places orders, or claims for its buyers: without a contract behind it there is no payer.
 A gate is a device that hangs in public: it redeems, and reads no orders."""
@@ -132,6 +152,25 @@ DISTRIBUTOR_DEFAULTS: frozenset[Action] = frozenset(
     }
 )
 """What a new distributor is granted over everything."""
+
+USER_ACTIONS: frozenset[Action] = frozenset(
+    {
+        _A.SELF_READ,
+        _A.CATALOG_READ,
+        _A.PROMOTION_READ,
+        _A.ORDER_CREATE,
+        _A.ORDER_READ,
+        _A.ORDER_CANCEL,
+        _A.ORDER_EXTEND,
+        _A.CHECKOUT_CREATE,
+        _A.PAYMENT_CREATE,
+        _A.PAYMENT_READ,
+        _A.PAYMENT_CANCEL,
+        _A.BALANCE_READ,
+        _A.CHANNEL_READ,
+    }
+)
+"""What every shopper may do, to their own things and to what is on the shelf."""
 
 GRANTABLE = DISTRIBUTOR_DEFAULTS
 """What a distributor can be granted at all: the rest steers the platform and belongs to operators' roles."""
@@ -191,6 +230,11 @@ def distributor_grants(granted: Iterable[Grant]) -> tuple[Grant, ...]:
     return (Grant(Action.SELF_READ), *granted)
 
 
+def user_grants() -> tuple[Grant, ...]:
+    """What every shopper may, over everything: what is theirs is fenced where it is read."""
+    return tuple(Grant(action) for action in sorted(USER_ACTIONS))
+
+
 def role_grants(role: Role) -> tuple[Grant, ...]:
     """A role's actions as grants over everything, always: operators are asked the same question as distributors."""
     return tuple(Grant(action) for action in sorted(ROLE_ACTIONS[role]))
@@ -213,7 +257,14 @@ class Principal:
     @property
     def distributor_id(self) -> str | None:
         """The fence: what this caller's reads are limited to; None for those who see all distributors."""
+        if self.kind is PrincipalKind.USER:
+            return HOUSE
         return self.id if self.kind is PrincipalKind.DISTRIBUTOR else None
+
+    @property
+    def buyer_id(self) -> str | None:
+        """The second fence: a shopper sees what is their own; None for those who see all buyers within the first."""
+        return self.id if self.kind is PrincipalKind.USER else None
 
     def permits(self, action: Action, now: datetime, resource: Resource | None = None) -> bool:
         """See `permits`."""

@@ -17,8 +17,9 @@ FEE = "revenue:fee"
 _PARTY_ACCOUNTS = {
     "distributor": ("receivable", "commission"),
     "supplier": ("payable",),
-    "channel": ("cash", "clearing"),
-    "buyer": ("coins",),
+    "channel": ("cash", "clearing", "unidentified"),
+    "buyer": ("coins", "unapplied"),
+    "voucher": ("balance",),
     "insurer": ("premium", "recoverable"),
     "seller": ("subsidy",),
     "carrier": ("freight",),
@@ -69,6 +70,26 @@ def cash(channel: str) -> str:
 def clearing(channel: str) -> str:
     """Money that a payment channel holds for us."""
     return _account(f"channel:{channel}:clearing")
+
+
+def unidentified(channel: str) -> str:
+    """Money that a payment channel took for pay orders that we do not know."""
+    return _account(f"channel:{channel}:unidentified")
+
+
+def unapplied(buyer_id: str) -> str:
+    """Money of a buyer that no order has been paid with yet, or that is on its way back: we owe it."""
+    return _account(f"buyer:{buyer_id}:unapplied")
+
+
+def coins(buyer_id: str) -> str:
+    """A buyer's coins, in minor units: what we owe for them."""
+    return _account(f"buyer:{buyer_id}:coins")
+
+
+def voucher(voucher_id: str) -> str:
+    """What a voucher is still good for."""
+    return _account(f"voucher:{voucher_id}:balance")
 
 
 def is_account(name: str) -> bool:

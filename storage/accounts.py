@@ -30,6 +30,7 @@ from domain.access import (
     distributor_grants,
     role_grants,
 )
+from domain.payments import Pays
 from storage.columns import at, big, one_of
 from storage.database import Connection
 
@@ -38,10 +39,11 @@ Row = dict[str, Any]
 
 
 class DistributorRow(SQLModel, table=True):
-    """A downstream reseller. `channel` chooses its prices; `time_zone` (IANA) is its contract's."""
+    """A downstream reseller. `channel` chooses its prices; `time_zone` (IANA) is its contract's; `pays`: how its orders
+    are paid. Our own storefront is the distributor `house`, whose orders shoppers pay."""
 
     __tablename__ = "distributors"
-    __table_args__ = (one_of("status", ("active", "blocked")),)
+    __table_args__ = (one_of("status", ("active", "blocked")), one_of("pays", Pays))
 
     id: str = Field(primary_key=True)
     name: str
@@ -49,6 +51,7 @@ class DistributorRow(SQLModel, table=True):
     channel: str = "default"
     currency: str
     time_zone: str
+    pays: str = "on_account"
     created_at: datetime = at()
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from domain.catalog import ProductStatus
+from domain.payments import LatePayment
 from storage.columns import at, big, document, one_of
 
 
@@ -33,7 +34,8 @@ class BrandRow(SQLModel, table=True):
 
 
 class ProductRow(SQLModel, table=True):
-    """An SPU. `attributes` are the basic ones, as imported; `buyer_limit` is units per buyer and event (0: none).
+    """An SPU. `attributes` are the basic ones, as imported; `buyer_limit` is units per buyer and event (0: none);
+    `late_payment`: what money buys that comes when its order is gone.
 
     `supplier_key` joins the same product over suppliers (their `reference`); `time_zone` (IANA) decides event days.
     `position` and `was_on_shelf` are kept by the database alone: the place in the feed of changes (catalog_feed.py),
@@ -43,6 +45,7 @@ class ProductRow(SQLModel, table=True):
     __tablename__ = "products"
     __table_args__ = (
         one_of("status", ProductStatus),
+        one_of("late_payment", LatePayment),
         Index("products_updated", "updated_at", "id"),
         Index("products_feed", "position", "id"),
         CheckConstraint("buyer_limit >= 0", name="buyer_limit_not_negative"),
@@ -60,6 +63,7 @@ class ProductRow(SQLModel, table=True):
     session_required: bool = False
     visitors_required: bool = False
     buyer_limit: int = 0
+    late_payment: str = "revive_expired"
     attributes: list[Any] = document(default_factory=list)
     terms: dict[str, Any] = document(default_factory=dict)
     images: list[Any] = document(default_factory=list)

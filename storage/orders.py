@@ -10,6 +10,7 @@ from sqlmodel import Field, SQLModel
 
 from domain.gate import TicketStatus
 from domain.orders import DeliveryStatus, FulfillmentStatus, OrderStatus, PaymentStatus, RefundStatus
+from domain.payments import Pays
 from storage.columns import at, big, document, one_of
 
 
@@ -46,7 +47,11 @@ class OrderClaimRow(SQLModel, table=True):
 
 
 class OrderRow(SQLModel, table=True):
-    """An order. Amounts in minor units of `currency`; `host_workflow_id` names the workflow that is its writer."""
+    """An order. Amounts in minor units of `currency`; `host_workflow_id` names the workflow that is its writer.
+
+    `pays`: by its distributor's credit line, or by its buyer; `revives`: the order in whose place it was put, since
+    that one's money had come too late.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -55,6 +60,7 @@ class OrderRow(SQLModel, table=True):
         one_of("fulfillment_status", FulfillmentStatus),
         one_of("delivery_status", DeliveryStatus),
         one_of("refund_status", RefundStatus),
+        one_of("pays", Pays),
         CheckConstraint("total_minor >= 0", name="total_not_negative"),
         CheckConstraint("refunded_minor BETWEEN 0 AND total_minor", name="refund_within_total"),
         Index("orders_distributor", "distributor_id", "order_no"),
@@ -67,6 +73,7 @@ class OrderRow(SQLModel, table=True):
             "order_no",
             postgresql_where=text("buyer_ref IS NOT NULL"),
         ),
+        Index("orders_revives", "revives", unique=True, postgresql_where=text("revives IS NOT NULL")),
         Index("orders_device", "device_ref", "order_no", postgresql_where=text("device_ref IS NOT NULL")),
         Index("orders_address", "address_ref", "order_no", postgresql_where=text("address_ref IS NOT NULL")),
         Index(
@@ -105,6 +112,8 @@ class OrderRow(SQLModel, table=True):
     issued_at: datetime | None = at(default=None, nullable=True)
     canceled_at: datetime | None = at(default=None, nullable=True)
     rested_at: datetime | None = at(default=None, nullable=True)
+    pays: str = "on_account"
+    revives: int | None = big(default=None, nullable=True)
     updated_at: datetime = at()
     version: int = 1
 
@@ -238,19 +247,23 @@ class OrderEventRow(SQLModel, table=True):
 
 
 class OrderExceptionRow(SQLModel, table=True):
-    """Something that a person has to decide: an operator's queue entry with its evidence."""
+    """Something that a person has to decide: an operator's queue entry with its evidence. About an order, a payment, or
+    money that is nobody's yet."""
 
     __tablename__ = "order_exceptions"
     __table_args__ = (
         one_of("state", ("open", "resolved")),
         Index("order_exceptions_open", "state", "id"),
         Index("order_exceptions_order", "order_no"),
+        Index("order_exceptions_payment", "pay_id", postgresql_where=text("pay_id IS NOT NULL")),
     )
 
     id: str = Field(primary_key=True)
     kind: str
-    order_no: int = big()
+    order_no: int | None = big(default=None, nullable=True)
     line_no: int = 0
+    pay_id: str | None = None
+    refund_id: str | None = None
     supplier_id: str | None = None
     evidence: dict[str, Any] = document(default_factory=dict)
     state: str = "open"

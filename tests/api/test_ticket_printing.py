@@ -22,7 +22,7 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 KEYS = TicketKeys.read("printing")
 OWN = StoredTicket(
     ref=TicketRef(1039000000000000001, 1, 0),
-    distributor_id="house",
+    distributor_id="north",
     product_id="prd",
     product_title="故宫博物院《千里江山图》特展 Imperial Palace",
     variant_title="成人票 Adult",

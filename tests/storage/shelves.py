@@ -79,7 +79,7 @@ class Shop:
         async with self.owner.transaction() as cx:
             await cx.execute(
                 "INSERT INTO orders (order_no, distributor_id, host_workflow_id, status, currency, total_minor, "
-                "ship_to, created_at, updated_at) VALUES (%s, 'house', %s, 'pending', 'CNY', 0, %s, %s, %s)",
+                "ship_to, created_at, updated_at) VALUES (%s, 'north', %s, 'pending', 'CNY', 0, %s, %s, %s)",
                 (order_no, f"order/{order_no}", Jsonb(asdict(to)) if to else None, NOW, NOW),
             )
             for line_no, (sku_id, quantity) in enumerate(lines, 1):

@@ -17,7 +17,7 @@ from storage.event_reading import EventFilter, list_events
 EVERYTHING = EventFilter()
 
 
-async def write(cx: Connection, key: str, subject: str = "s", distributor: str = "house") -> None:
+async def write(cx: Connection, key: str, subject: str = "s", distributor: str = "north") -> None:
     await cx.execute(
         "INSERT INTO outbox_events (key, kind, distributor_id, subject_kind, subject_id, body, at) "
         "VALUES (%s, 'order.locked', %s, 'order', %s, '{}', now())",

@@ -115,11 +115,14 @@ PLANTED: list[tuple[str, str]] = [
         "stock_hold_ends",
         "INSERT INTO stock_holds (order_no, line_no, sku_id, quantity, state) VALUES (1002, 1, 'sku', 1, 'checked')",
     ),
-    ("credit_as_flows", "UPDATE credit_lines SET outstanding_minor = outstanding_minor + 1"),
+    (
+        "credit_as_flows",
+        "UPDATE credit_lines SET outstanding_minor = outstanding_minor + 1 WHERE distributor_id = 'north'",
+    ),
     ("credit_held_as_holds", "UPDATE credit_lines SET held_minor = 1"),
     (
         "credit_hold_ends",
-        "INSERT INTO credit_holds (order_no, distributor_id, amount_minor) VALUES (1002, 'house', 0)",
+        "INSERT INTO credit_holds (order_no, distributor_id, amount_minor) VALUES (1002, 'north', 0)",
     ),
     ("motion_has_workflow", "UPDATE orders SET host_workflow_id = 'order/5' WHERE order_no = 1001"),
 ]

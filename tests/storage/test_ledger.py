@@ -18,7 +18,7 @@ from storage.settlement import BookedOtherwise, insert_flows, payable_sums, rece
 from tests.storage import world
 
 AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-LINE = LineFacts(1001, 1, OrderStatus.LOCKED, "house", "CNY", 1000)
+LINE = LineFacts(1001, 1, OrderStatus.LOCKED, "north", "CNY", 1000)
 HISTORY = (
     "receivable_flows",
     "payable_flows",
@@ -119,7 +119,7 @@ async def test_balances_follow_transfers_over_many_connections(books: Database) 
     async with books.reading() as cx:
         balances = {row["account"]: row for row in await trial_balance(cx)}
         rows = await (await cx.execute("SELECT DISTINCT slot FROM ledger_balances")).fetchall()
-    assert balances[ledger.receivable("house")]["debits_minor"] == 40_000
+    assert balances[ledger.receivable("north")]["debits_minor"] == 40_000
     assert balances[ledger.MARGIN]["credits_minor"] == 40_000
     assert len(rows) > 1
 
@@ -132,7 +132,7 @@ async def test_a_flow_is_booked_once_with_its_transfer(books: Database) -> None:
         sums = await receivable_sums(cx, AT, AT + timedelta(seconds=1)), await payable_sums(cx, AT, AT)
         transfers = await (await cx.execute("SELECT key FROM ledger_transfers ORDER BY key")).fetchall()
 
-    assert [(each.party, each.amount_minor) for each in sums[0]] == [("house", 1000)]
+    assert [(each.party, each.amount_minor) for each in sums[0]] == [("north", 1000)]
     assert sums[1] == []  # the end of a period is not in it
     assert [row["key"] for row in transfers] == ["1001/1/issued", "1001/1/locked"]
 

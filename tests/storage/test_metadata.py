@@ -12,8 +12,9 @@ from storage.metadata import metadata
 
 SMALL = frozenset(
     {
-        "asked", "attempt", "attempts", "buyer_limit", "elapsed_ms", "line_no", "lock_s", "max_concurrent", "node",
-        "quantity", "rank", "slot", "status", "unit", "vacancies", "version", "weight_g", "window_s",
+        "alarm_s", "asked", "attempt", "attempts", "buyer_limit", "elapsed_ms", "fee_bp", "line_no", "lock_s",
+        "max_concurrent", "node", "pay_s", "quantity", "rank", "slot", "status", "tries", "unit", "vacancies",
+        "version", "weight_g", "window_s",
     }
 )  # fmt: skip
 """Columns that may be 32 bits: counts and times of one order, line or contract. Neither ids nor amounts."""
@@ -24,6 +25,9 @@ FLOATS = frozenset(
         "consistency_window_s", "first_interval_s", "growth", "ceiling_s", "deadline_s", "lock_timeout_s",
         "issue_timeout_s", "max_per_second",
     )
+) | frozenset(
+    f"payment_channels.{name}"
+    for name in ("first_interval_s", "growth", "ceiling_s", "call_timeout_s", "max_per_second")
 )  # fmt: skip
 """Terms of a supplier's contract that are measured, not counted."""
 

@@ -25,7 +25,7 @@ from tests.storage.test_inspection import plant_as_owner
 LOCKED, CANCELED, ISSUED, TAKEN_BACK, PENDING = 1001, 1002, 1003, 1004, 1005
 OFF = 1000
 QUIET = InspectionTerms(promise_s=10**9)
-ANN = Occasion("house", "web", "ann", "CNY", world.START)
+ANN = Occasion("north", "web", "ann", "CNY", world.START)
 
 
 async def a_promotion(owner: Connection, promotion_id: str, **facts: object) -> None:
@@ -182,7 +182,7 @@ async def test_every_end_may_come_twice(promoted: Database, end: str) -> None:
         ("UPDATE promotions SET per_buyer_limit = 2", PromotionExhausted),
         ("UPDATE coupons SET most_uses = held + used", PromotionExhausted),
         (f"UPDATE coupons SET valid_to = '{world.START.isoformat()}'", PromotionExpired),
-        ("UPDATE coupons SET distributor_id = 'house', buyer_ref = 'bob'", PromotionNotApplicable),
+        ("UPDATE coupons SET distributor_id = 'north', buyer_ref = 'bob'", PromotionNotApplicable),
     ],
 )
 async def test_a_hold_that_comes_too_late_says_why_and_holds_nothing(

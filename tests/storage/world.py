@@ -26,8 +26,8 @@ START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 PRICE, COST, QUANTITY = 5000, 4200, 2
 
 _WORLD = """
-INSERT INTO distributors (id, name, currency, time_zone, created_at) VALUES ('house', 'House', 'CNY', 'UTC', now());
-INSERT INTO credit_lines (distributor_id, currency, limit_minor) VALUES ('house', 'CNY', 10000000);
+INSERT INTO distributors (id, name, currency, time_zone, created_at) VALUES ('north', 'House', 'CNY', 'UTC', now());
+INSERT INTO credit_lines (distributor_id, currency, limit_minor) VALUES ('north', 'CNY', 10000000);
 INSERT INTO suppliers (id, name, base_url, api_token, callback_secret, created_at)
     VALUES ('east', 'East', 'http://east.example', 't', 's', now());
 INSERT INTO categories (id, name, kind) VALUES ('cat', 'Tickets', 'ticket');
@@ -51,12 +51,12 @@ async def an_order(cx: Connection, order_no: int, *, at: datetime = START) -> Or
     """A pending order of two lines."""
     await cx.execute(
         "INSERT INTO order_claims (order_no, distributor_id, idempotency_key, body_hash, request, answer, sent_until, "
-        "created_at) VALUES (%s, 'house', %s, '', '{}', '{}', %s, %s)",
+        "created_at) VALUES (%s, 'north', %s, '', '{}', '{}', %s, %s)",
         (order_no, str(order_no), at, at),
     )
     await cx.execute(
         "INSERT INTO orders (order_no, distributor_id, host_workflow_id, status, currency, total_minor, created_at, "
-        "updated_at) VALUES (%s, 'house', %s, 'pending', 'CNY', %s, %s, %s)",
+        "updated_at) VALUES (%s, 'north', %s, 'pending', 'CNY', %s, %s, %s)",
         (order_no, f"order/{order_no}", 2 * PRICE * QUANTITY, at, at),
     )
     await cx.execute(
@@ -66,7 +66,7 @@ async def an_order(cx: Connection, order_no: int, *, at: datetime = START) -> Or
         (order_no, QUANTITY, PRICE, PRICE * QUANTITY),
     )
     lines = [Line(number, OrderStatus.PENDING, "sku", QUANTITY, PRICE, PRICE * QUANTITY) for number in (1, 2)]
-    return Order(order_no, "house", "CNY", 2 * PRICE * QUANTITY, lines)
+    return Order(order_no, "north", "CNY", 2 * PRICE * QUANTITY, lines)
 
 
 async def locked(cx: Connection, order_no: int) -> Order:
@@ -157,7 +157,10 @@ def facts(order: Order, line_no: int) -> LineFacts:
 
 
 async def _owe(cx: Connection, amount_minor: int) -> None:
-    await cx.execute("UPDATE credit_lines SET outstanding_minor = outstanding_minor + %s", (amount_minor,))
+    await cx.execute(
+        "UPDATE credit_lines SET outstanding_minor = outstanding_minor + %s WHERE distributor_id = 'north'",
+        (amount_minor,),
+    )
 
 
 async def a_callback(cx: Connection, state: str, reference: str, received_at: datetime) -> None:

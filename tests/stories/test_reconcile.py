@@ -41,7 +41,7 @@ class Shop:
             "unit_price": {"amount_minor": article.price_minor, "currency": article.currency},
             "availability_id": article.sessions[0],
         }
-        return await self.scene.buyers["house"].post("/v1/orders", {"lines": [line], "currency": "CNY"}, key)
+        return await self.scene.buyers["summit"].post("/v1/orders", {"lines": [line], "currency": "CNY"}, key)
 
     async def placed(self, key: str) -> str:
         reply = await self.place(key)
@@ -50,7 +50,7 @@ class Shop:
 
     async def confirm(self, order_no: str, *, wait_s: float = 0) -> Reply:
         path = f"/v1/orders/{order_no}/confirm?wait_s={wait_s}"
-        return await self.scene.buyers["house"].post(path, {}, f"{order_no}-confirm")
+        return await self.scene.buyers["summit"].post(path, {}, f"{order_no}-confirm")
 
     async def status(self, order_no: str) -> str:
         return str((await self.scene.operator_caller.get(f"/v1/orders/{order_no}")).body["status"])
@@ -81,7 +81,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         Scene(stack.settings, seed=1) as scene,
     ):
         # Sold by one supplier and held there: what is lost between the two is to be seen.
-        shelf = [each for each in await read_shelf(scene.buyers["house"]) if "Silk Roads" in each.title]
+        shelf = [each for each in await read_shelf(scene.buyers["summit"]) if "Silk Roads" in each.title]
         yield Shop(stack, scene, shelf)
 
 
@@ -105,7 +105,7 @@ async def test_orders_whose_workflows_temporal_lost_go_on_from_their_rows(shop: 
     for order_no in locked[:2]:
         assert (await shop.confirm(order_no)).ok
     cancel = f"/v1/orders/{locked[2]}/cancel"
-    assert (await shop.scene.buyers["house"].post(cancel, {}, "cancel")).body["status"] == "canceled"
+    assert (await shop.scene.buyers["summit"].post(cancel, {}, "cancel")).body["status"] == "canceled"
     for order_no in (*locked[:2], *issuing, issued):
         await _until(shop, order_no, "issued")
     # Its answer was lost with its workflow: what its client gets in the end is final, and only one of the two.

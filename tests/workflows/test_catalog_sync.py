@@ -215,7 +215,7 @@ async def test_the_sample_data_is_there_once(shop: Shop) -> None:
     report = await seeding.run(shop.settings)
     assert await shop.everything() == before
     keys = json.loads(report.keys_file.read_text())
-    assert sorted(keys["distributors"]) == ["harbour", "house", "meridian"]
+    assert sorted(keys["distributors"]) == ["harbour", "meridian", "summit"]
     assert len(keys["operators"]) == 6
     assert stat.S_IMODE(os.stat(report.keys_file).st_mode) == 0o600
     assert LANTERN in report.tickets_on_shelf

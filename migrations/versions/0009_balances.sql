@@ -1,0 +1,2 @@
+-- 0009_balances: filled by its capability; leaves the running version working.
+SELECT 1;
