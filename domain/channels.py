@@ -69,9 +69,11 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFailed:
-    """The payer's attempt has failed, `code` says why. Until it is closed another attempt may succeed."""
+    """The payer's attempt has failed, `code` says why, `at` when (None: the channel does not say). Until the pay order
+    is closed another attempt may succeed."""
 
     code: str
+    at: datetime | None = None
     kind: Literal["failed"] = "failed"
 
 

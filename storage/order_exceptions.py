@@ -16,19 +16,21 @@ async def open_exception(
     *,
     exception_id: str,
     kind: str,
-    order_no: int,
-    line_no: int,
-    supplier_id: str | None,
+    order_no: int | None = None,
+    line_no: int = 0,
+    supplier_id: str | None = None,
+    pay_id: str | None = None,
+    refund_id: str | None = None,
     evidence: dict[str, Any],
     at: datetime,
 ) -> bool:
     """Put it into the queue once; False where it is there already."""
     cursor = await cx.execute(
         """
-        INSERT INTO order_exceptions (id, kind, order_no, line_no, supplier_id, evidence, opened_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING RETURNING id
+        INSERT INTO order_exceptions (id, kind, order_no, line_no, supplier_id, pay_id, refund_id, evidence, opened_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING RETURNING id
         """,
-        (exception_id, kind, order_no, line_no, supplier_id, Jsonb(evidence), at),
+        (exception_id, kind, order_no, line_no, supplier_id, pay_id, refund_id, Jsonb(evidence), at),
     )
     return await cursor.fetchone() is not None
 
