@@ -22,7 +22,8 @@ from activities.fulfilment_messages import (
     UnitCase,
     WriteOff,
 )
-from activities.order_discounts import end_subsidies, return_uses
+from activities.order_discounts import return_uses
+from activities.order_money import asked_before, give_back
 from activities.order_plans import terms_of
 from activities.order_writes import facts_of, order_under_lock, save
 from activities.unit_writes import void_what_is_taken_back
@@ -31,12 +32,11 @@ from domain.errors import DomainError, Refusal
 from domain.operations import delivering
 from domain.order import Line, Order
 from domain.orders import OrderStatus
-from domain.settlement import flow_at_refund, loss_of
+from domain.settlement import loss_of
 from domain.units import ON_ITS_WAY, UnitState, delivery_of, share_of
-from storage import codes, order_admission, order_credit, order_exceptions, order_reading, tickets, units
+from storage import codes, order_admission, order_exceptions, order_reading, tickets, units
 from storage.database import Connection, Database
 from storage.events import announce
-from storage.settlement import insert_flows
 from storage.units import NewUnit
 
 CODE_FORMAT = "CODE"
@@ -58,7 +58,7 @@ class FulfilmentActivities:
         order_no, line_no = message.order_no, message.line_no
         async with order_under_lock(self._database, order_no) as (cx, order):
             line = order.line(line_no)
-            if line.status not in (OrderStatus.ISSUING, OrderStatus.ISSUED):
+            if line.status is not OrderStatus.ISSUING and not order.stands(line):
                 return
             if line.status is OrderStatus.ISSUING:
                 parts = [NewUnit(part.quantity, warehouse_id=part.warehouse_id) for part in message.parts]
@@ -158,18 +158,19 @@ class FulfilmentActivities:
             await save(cx, order, actor="carrier", at=message.at)
 
     @activity.defn
-    async def write_off(self, message: WriteOff) -> None:
+    async def write_off(self, message: WriteOff) -> str | None:
         """A unit is lost for good: its share goes back, its freight is our loss, the breach is on record.
 
-        Idempotency: the breach's row.
+        The refund's id where a channel gives the money back. Idempotency: the breach's row.
         """
         order_no, line_no, unit = message.order_no, message.line_no, message.unit
         async with order_under_lock(self._database, order_no) as (cx, order):
             line = order.line(line_no)
             rows = {row["unit"]: row for row in await units.of_line(cx, order_no, line_no)}
             row = rows.get(unit)
-            if row is None or line.status is not OrderStatus.ISSUED or row["state"] not in ON_ITS_WAY:
-                return  # it has arrived, or was taken back, while somebody decided
+            if row is None or not order.stands(line) or row["state"] not in ON_ITS_WAY:
+                # it has arrived, or was taken back, while somebody decided; or this runs twice
+                return await asked_before(cx, order, line_no)
             before = sum(each["quantity"] for each in rows.values() if each["state"] == UnitState.VOID)
             amount = share_of(line.total_minor, line.quantity, before, row["quantity"])
             fresh = await units.breach(
@@ -177,7 +178,7 @@ class FulfilmentActivities:
                 currency=order.currency, borne_by=f"carrier/{row['supplier_id']}", at=message.at,
             )  # fmt: skip
             if not fresh:
-                return
+                return await asked_before(cx, order, line_no)
             await units.void(cx, order_no, line_no, unit=unit, at=message.at, reason="written_off", actor=message.actor)
             order.refund_units(line_no, amount, message.at, reason=message.reason)
             stands = delivery_of(await units.carried_states(cx, order_no))
@@ -186,12 +187,11 @@ class FulfilmentActivities:
             await save(cx, order, actor=message.actor, at=message.at)
             facts = facts_of(order, line)
             freight = loss_of(facts, f"freight_{unit}", row["cost_minor"], message.at) if row["cost_minor"] else None
-            refund = flow_at_refund(facts, amount, message.at, f"unit_{unit}")
             await return_uses(cx, order, message.at)
-            whole = [each for each in order.lines if each is line and each.status is OrderStatus.REFUNDED]
-            ended = await end_subsidies(cx, order, whole, message.at)
-            await insert_flows(cx, [refund], transfers=[*ended, freight] if freight else ended)
-            await order_credit.give_back(cx, order.distributor_id, amount)
+            return await give_back(
+                cx, order, line, amount, message.at, reason=message.reason, actor=message.actor, part=f"unit_{unit}",
+                transfers=[freight] if freight else [],
+            )  # fmt: skip
 
     @activity.defn
     async def correct_waybill(self, message: CorrectWaybill) -> Corrected:

@@ -16,13 +16,14 @@ from activities.issuance_messages import (
     TakeBackLine,
     TryElsewhere,
 )
-from activities.order_discounts import end_subsidies, return_uses
+from activities.order_discounts import return_uses
+from activities.order_money import asked_before, give_back, left_to_ask_for
 from activities.order_writes import facts_of, intent_of, order_under_lock, save
 from activities.unit_writes import note_what_was_used, record_credentials, void_line, void_what_is_taken_back
 from domain.categories import CATEGORIES
 from domain.orders import OrderStatus
-from domain.settlement import flow_at_issue, flow_at_loss, flow_at_refund, flow_at_supplier_refund, loss_of
-from storage import bookings, codes, order_credit, order_exceptions, order_stock, units
+from domain.settlement import flow_at_issue, flow_at_loss, flow_at_supplier_refund, loss_of
+from storage import bookings, codes, order_exceptions, order_stock, units
 from storage.database import Database
 from storage.settlement import insert_flows
 
@@ -58,10 +59,10 @@ class IssuanceActivities:
             await insert_flows(cx, payables=[flow])
 
     @activity.defn
-    async def record_failure(self, message: RecordFailure) -> None:
-        """The line is certain not to be issued: credit and stock come back, and it is refunded.
+    async def record_failure(self, message: RecordFailure) -> str | None:
+        """The line is certain not to be issued: stock comes back, and its money, on account at once.
 
-        Idempotency: the line's status.
+        The refund's id where a channel gives the money back. Idempotency: the line's status.
         """
         async with order_under_lock(self._database, message.order_no) as (cx, order):
             line = order.line(message.line_no)
@@ -74,7 +75,7 @@ class IssuanceActivities:
                 for each in others:
                     await bookings.mark(cx, each.order_no, each.line_no, each.attempt, state, at=message.at)
             if line.status is not OrderStatus.ISSUING:
-                return
+                return await asked_before(cx, order, message.line_no)
             order.fail_line(message.line_no, message.failure, message.at)
             await save(cx, order, actor=message.actor, at=message.at)
             await void_what_is_taken_back(cx, order, at=message.at)
@@ -82,9 +83,9 @@ class IssuanceActivities:
             await order_stock.give_back(cx, order.order_no, message.line_no, at=message.at)
             await codes.release(cx, order.order_no, message.line_no)
             await return_uses(cx, order, message.at)
-            refund = flow_at_refund(facts_of(order, line), line.total_minor, message.at)
-            await insert_flows(cx, [refund], transfers=await end_subsidies(cx, order, [line], message.at))
-            await order_credit.give_back(cx, order.distributor_id, line.total_minor)
+            return await give_back(
+                cx, order, line, line.total_minor, message.at, reason=message.failure.code, actor=message.actor
+            )
 
     @activity.defn
     async def try_elsewhere(self, message: TryElsewhere) -> None:
@@ -134,10 +135,10 @@ class IssuanceActivities:
             )
 
     @activity.defn
-    async def take_back_line(self, message: TakeBackLine) -> None:
+    async def take_back_line(self, message: TakeBackLine) -> str | None:
         """An issued line is cancelled at its supplier: tickets void, money back on both sides.
 
-        Idempotency: the line's status.
+        The refund's id where a channel gives the money back. Idempotency: the line's status, and that refund.
         """
         booking = message.booking
         async with order_under_lock(self._database, booking.order_no) as (cx, order):
@@ -146,11 +147,12 @@ class IssuanceActivities:
                 await bookings.mark(cx, each.order_no, each.line_no, each.attempt, "releasing", at=message.at)
                 await bookings.mark(cx, each.order_no, each.line_no, each.attempt, "released", at=message.at)
             if line.status not in (OrderStatus.ISSUED, OrderStatus.REFUNDING):
-                return
+                return await asked_before(cx, order, booking.line_no)
+            left_minor = await left_to_ask_for(cx, order, line)
+            if not left_minor and line.total_minor:
+                return await asked_before(cx, order, booking.line_no)
             credit = message.supplier_credit_minor
-            rest_minor = order.take_back_line(
-                booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit
-            )
+            order.take_back_line(booking.line_no, message.at, reason=message.reason, supplier_credit_minor=credit)
             await save(cx, order, actor=message.actor, at=message.at)
             await void_line(cx, order.order_no, booking.line_no, at=message.at, reason=message.reason)
             await note_what_was_used(cx, order.order_no, booking.line_no, at=message.at)
@@ -158,14 +160,11 @@ class IssuanceActivities:
             await order_stock.give_back(cx, order.order_no, booking.line_no, at=message.at, gone=gone)
             await codes.burn(cx, order.order_no, booking.line_no)
             await return_uses(cx, order, message.at)
-            facts = facts_of(order, line)
-            await insert_flows(
-                cx,
-                [flow_at_refund(facts, rest_minor, message.at)],
-                [flow_at_supplier_refund(facts, booking.supplier_id, credit, message.at)],
-                await end_subsidies(cx, order, [line], message.at),
-            )
-            await order_credit.give_back(cx, order.distributor_id, rest_minor)
+            credited = flow_at_supplier_refund(facts_of(order, line), booking.supplier_id, credit, message.at)
+            return await give_back(
+                cx, order, line, left_minor, message.at,
+                reason=message.reason, actor=message.actor, payables=[credited],
+            )  # fmt: skip
 
     @activity.defn
     async def keep_line(self, message: KeepLine) -> None:

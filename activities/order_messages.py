@@ -57,7 +57,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class LinePlan:
-    """A line as its process needs it. `bookings` is empty for a new order.
+    """A line as its process needs it. `bookings` is empty for a new order. `money_due`: all that is left to do is that
+    its buyer's money comes back.
 
     `steps`: what brings it to issued, as its kind had them when the order was opened; empty in plans that are older
     than kinds with steps: bought whole at a supplier. `parts`: which warehouse sends how much, once that is known.
@@ -75,6 +76,7 @@ class LinePlan:
     steps: tuple[Operation, ...] = ()
     parts: tuple[Part, ...] = ()
     delivers: bool = False
+    money_due: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class OrderPlan:
     hold_expires_at: datetime | None
     lines: tuple[LinePlan, ...]
     promotions: bool = False
+    pays: str = "on_account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,18 @@ class CancelOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancellation:
+    """What became of cancelling an order that its buyer pays.
+
+    `kept`: it has run out, and whether its money has come is not known yet: `pay_id` is being decided, so it waits.
+    `ahead`: the rows are further than the process, which has lost its latest steps.
+    """
+
+    outcome: Literal["canceled", "kept", "ahead"]
+    pay_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ExtendOrder:
     order_no: int
     at: datetime
@@ -234,6 +249,7 @@ class ConfirmOrder:
     """`intents` are the bookings that issuing will send: stored in the transaction that begins issuing.
 
     `apart`: lines that are sent in parts, whose bookings follow when it is known which warehouse sends how much.
+    `pay_id`: the pay order that has its buyer's money; empty on account.
     """
 
     order_no: int
@@ -241,6 +257,7 @@ class ConfirmOrder:
     actor: str
     intents: tuple[BookingIntent, ...]
     apart: tuple[int, ...] = ()
+    pay_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

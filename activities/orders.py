@@ -6,6 +6,7 @@ All may run twice: the order's state, under its row's lock, says whether the eff
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from temporalio import activity
 
@@ -13,6 +14,7 @@ from activities.admission import admit
 from activities.order_discounts import confirm_uses, end_subsidies, lock_subsidies, release_uses, return_uses
 from activities.order_messages import (
     ApproveOrder,
+    Cancellation,
     CancelOrder,
     Confirmation,
     ConfirmOrder,
@@ -26,14 +28,15 @@ from activities.order_messages import (
     RecordLock,
     RefuseOrder,
 )
+from activities.order_money import give_back_all
 from activities.order_plans import OrderTimings, answer_facts
-from activities.order_writes import all_facts, facts_of, intent_of, order_under_lock, save
+from activities.order_writes import all_facts, intent_of, order_under_lock, save
 from domain.errors import Refusal
 from domain.order import Order
 from domain.orders import OrderStatus
 from domain.placing import InsufficientStock
-from domain.settlement import ReceivableFlow, flow_at_cancel, flow_at_refund, flows_at_lock
-from storage import bookings, codes, order_claims, order_credit, order_stock
+from domain.settlement import flow_at_cancel, flows_at_lock
+from storage import bookings, codes, order_claims, order_credit, order_stock, pay_orders
 from storage.database import Connection, Database
 from storage.settlement import insert_flows
 
@@ -133,27 +136,20 @@ class OrderActivities:
         False where the rows are ahead: the order is being issued, or more. Idempotency: the status.
         """
         async with order_under_lock(self._database, message.order_no) as (cx, order):
-            if order.status is OrderStatus.CANCELED:
-                return True
-            if order.status not in (OrderStatus.PENDING, OrderStatus.LOCKED):
-                return False
-            was_locked = order.status is OrderStatus.LOCKED
-            order.cancel(message.at, reason=message.reason, expired=message.expired)
-            await save(cx, order, actor=message.actor, at=message.at)
-            await bookings.begin_release(cx, order.order_no)
-            await order_stock.release(cx, order.order_no, at=message.at)
-            await codes.release(cx, order.order_no)
-            await release_uses(cx, order, message.at)
-            if was_locked:
-                subsidies = await end_subsidies(cx, order, order.lines, message.at)
-                flows = [flow_at_cancel(facts, message.at) for facts in all_facts(order)]
-                await insert_flows(cx, flows, transfers=subsidies)
-                await order_credit.give_back(cx, order.distributor_id, order.total_minor)
-            else:
-                await order_credit.release(cx, order.order_no)
-                refusal = Refusal("canceled", "The order was canceled while it waited.")
-                await order_claims.record_answer(cx, order.order_no, {"refusal": _plain(refusal)}, refused=True)
-            return True
+            return await _cancel(cx, order, message)
+
+    @activity.defn
+    async def cancel_unpaid(self, message: CancelOrder) -> Cancellation:
+        """The same for an order that its buyer pays: what has only run out is kept while its payment is undecided.
+
+        Idempotency: the status.
+        """
+        async with order_under_lock(self._database, message.order_no) as (cx, order):
+            pay_id = await pay_orders.paying(cx, message.order_no)
+            if pay_id is not None and message.expired and order.status is OrderStatus.LOCKED:
+                return Cancellation("kept", pay_id)
+            done = await _cancel(cx, order, message)
+            return Cancellation("canceled" if done else "ahead", pay_id or "")
 
     @activity.defn
     async def extend_order(self, message: ExtendOrder) -> None:
@@ -167,28 +163,32 @@ class OrderActivities:
 
     @activity.defn
     async def confirm_order(self, message: ConfirmOrder) -> Confirmation:
-        """`locked` becomes `issuing` on account: holds become sales, and what will be sent to suppliers is stored.
+        """`locked` becomes `issuing`, on account or paid: holds become sales, what will be sent to suppliers is stored.
 
         Lines whose stock is gone (policy at_payment) fail here and are refunded. Idempotency: the status.
         """
         async with order_under_lock(self._database, message.order_no) as (cx, order):
             if order.status is OrderStatus.LOCKED:
-                order.confirm_on_account(message.at)
+                pay = await pay_orders.usable(cx, message.pay_id, order.order_no) if message.pay_id else None
+                if pay is not None:
+                    order.pay(message.at)
+                elif order.on_account:
+                    order.confirm_on_account(message.at)
+                else:
+                    return Confirmation(ahead=True)  # that money has been decided about otherwise
                 gone = await order_stock.confirm(cx, order.order_no, at=message.at)
-                failed = await _fail_gone(cx, order, gone, message)
+                await _fail_gone(cx, order, gone, message.at)
                 await save(cx, order, actor=message.actor, at=message.at)
                 await confirm_uses(cx, order, message.at)
                 await return_uses(cx, order, message.at)
-                subsidies = await end_subsidies(cx, order, [order.line(line_no) for line_no in gone], message.at)
-                await insert_flows(cx, failed, transfers=subsidies)
                 if gone:
                     await bookings.begin_release(cx, order.order_no, gone)
-                    lost_minor = sum(order.line(line_no).total_minor for line_no in gone)
-                    await order_credit.give_back(cx, order.distributor_id, lost_minor)
+                used = await pay_orders.use(cx, pay, order, message.at) if pay else []
+                await give_back_all(cx, order, [order.line(line_no) for line_no in gone], message.at, transfers=used)
             elif order.confirmed_at != message.at:
                 return Confirmation(ahead=True)
             else:
-                gone = [line.line_no for line in order.lines if line.refunded_at is not None]
+                gone = [line.line_no for line in order.lines if line.failed]
             intents = [intent_of(intent, state="issuing") for intent in message.intents if intent.line_no not in gone]
             await bookings.intend(cx, order.order_no, intents, at=message.at)
             parts = await order_stock.parts_of(cx, order.order_no) if message.apart else {}
@@ -204,21 +204,41 @@ class OrderActivities:
             await bookings.intend(cx, message.order_no, intents, at=message.at)
 
 
-async def _fail_gone(
-    cx: Connection, order: Order, gone: list[int], message: ConfirmOrder
-) -> list[ReceivableFlow | None]:
-    """Fail these lines, or all where it is all or nothing: the others' stock and codes come back; credit follows."""
+async def _cancel(cx: Connection, order: Order, message: CancelOrder) -> bool:
+    """Whether it is canceled now, or was before; False where it is too late for that."""
+    if order.status is OrderStatus.CANCELED:
+        return True
+    if order.status not in (OrderStatus.PENDING, OrderStatus.LOCKED):
+        return False
+    was_locked = order.status is OrderStatus.LOCKED
+    order.cancel(message.at, reason=message.reason, expired=message.expired)
+    await save(cx, order, actor=message.actor, at=message.at)
+    await bookings.begin_release(cx, order.order_no)
+    await order_stock.release(cx, order.order_no, at=message.at)
+    await codes.release(cx, order.order_no)
+    await release_uses(cx, order, message.at)
+    if was_locked:
+        subsidies = await end_subsidies(cx, order, order.lines, message.at)
+        flows = [flow_at_cancel(facts, message.at) for facts in all_facts(order)]
+        await insert_flows(cx, flows, transfers=subsidies)
+        if order.on_account:
+            await order_credit.give_back(cx, order.distributor_id, order.total_minor)
+    else:
+        await order_credit.release(cx, order.order_no)
+        refusal = Refusal("canceled", "The order was canceled while it waited.")
+        await order_claims.record_answer(cx, order.order_no, {"refusal": _plain(refusal)}, refused=True)
+    return True
+
+
+async def _fail_gone(cx: Connection, order: Order, gone: list[int], at: datetime) -> None:
+    """Fail these lines, or all where it is all or nothing: the others' stock and codes come back; money follows."""
     if gone and order.all_or_nothing:
         for line_no in {line.line_no for line in order.lines} - set(gone):
-            await order_stock.give_back(cx, order.order_no, line_no, at=message.at)
+            await order_stock.give_back(cx, order.order_no, line_no, at=at)
             await codes.release(cx, order.order_no, line_no)
         gone[:] = [line.line_no for line in order.lines]
-    flows: list[ReceivableFlow | None] = []
     for line_no in gone:
-        line = order.line(line_no)
-        order.fail_line(line_no, Refusal.of(InsufficientStock({line.sku_id: 0})), message.at)
-        flows.append(flow_at_refund(facts_of(order, line), line.total_minor, message.at))
-    return flows
+        order.fail_line(line_no, Refusal.of(InsufficientStock({order.line(line_no).sku_id: 0})), at)
 
 
 def _plain(refusal: Refusal) -> dict[str, object]:

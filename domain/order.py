@@ -33,6 +33,7 @@ from domain.orders import (
     RefundStatus,
     status_of,
 )
+from domain.payments import Pays
 from domain.units import delivery_path
 
 S = TypeVar("S", bound=StrEnum)
@@ -74,6 +75,11 @@ class Line:
     supplier_refunded_minor: int = 0
 
     @property
+    def failed(self) -> bool:
+        """Whether it is certain that it will not be issued, wherever its money is by now."""
+        return self.failure is not None or self.status is OrderStatus.REFUNDED
+
+    @property
     def discount_minor(self) -> int:
         """What promotions took off the whole line."""
         return self.unit_price_minor * self.quantity - self.total_minor
@@ -81,7 +87,11 @@ class Line:
 
 @dataclass(slots=True)
 class Order:
-    """An order in memory between one read and one write of the same transaction; `version` is what was read."""
+    """An order in memory between one read and one write of the same transaction; `version` is what was read.
+
+    `pays`: by its distributor's credit line, where money goes back with the change that causes it; or by its buyer:
+    then the line waits `refunding` until the buyer's channel has given it back (`money_back`, or `money_kept`).
+    """
 
     order_no: int
     distributor_id: str
@@ -96,6 +106,7 @@ class Order:
     refund_status: RefundStatus = RefundStatus.NONE
     refunded_minor: int = 0
     all_or_nothing: bool = False
+    pays: Pays = Pays.ON_ACCOUNT
     in_review: bool = False
     refusal: dict[str, Any] | None = None
     cancel_reason: str | None = None
@@ -109,9 +120,19 @@ class Order:
     changes: list[Change] = field(default_factory=list)
 
     @property
+    def on_account(self) -> bool:
+        """Whether a credit line pays it."""
+        return self.pays is Pays.ON_ACCOUNT
+
+    @property
     def discounted(self) -> bool:
         """Whether any promotion took anything off it: only then does it hold uses."""
         return any(line.discount_minor for line in self.lines)
+
+    def stands(self, line: Line) -> bool:
+        """Whether the line counts as fulfilled. What its buyer paid for counts until the money is back."""
+        waits_for_money = not self.on_account and line.status in (OrderStatus.REFUNDING, OrderStatus.REFUND_FAILED)
+        return line.status is OrderStatus.ISSUED or (waits_for_money and line.issued_at is not None)
 
     def line(self, line_no: int) -> Line:
         """The line with that number (from 1). Raises KeyError."""
@@ -164,6 +185,14 @@ class Order:
         self._derive(at, OrderEvent.CONFIRM)
         self.payment_status = self._follow("payment_status", PAYMENT, self.payment_status, PaymentEvent.USE_CREDIT)
 
+    def pay(self, at: datetime) -> None:
+        """Its buyer's money is there: issuing begins."""
+        for line in self.lines:
+            self._move(line, OrderEvent.PAY)
+        self.confirmed_at = at
+        self._derive(at, OrderEvent.PAY)
+        self.payment_status = self._follow("payment_status", PAYMENT, self.payment_status, PaymentEvent.PAY)
+
     def issue_line(
         self, line_no: int, at: datetime, *, supplier_id: str | None, cost_minor: int, carried: bool = False
     ) -> None:
@@ -186,28 +215,53 @@ class Order:
     def refund_units(self, line_no: int, amount_minor: int, at: datetime, *, reason: str) -> None:
         """Some of an issued line's units will never arrive: their share goes back; with the last of them, all of it."""
         line = self.line(line_no)
-        whole = line.refunded_minor + amount_minor >= line.total_minor
-        self._move(line, OrderEvent.REFUND_START, reason)
-        line.refunded_minor += amount_minor
-        line.refunded_at = at
-        self.refunded_minor += amount_minor
-        self._move(line, OrderEvent.REFUND_DONE if whole else OrderEvent.REFUND_DONE_PART, reason)
-        self._log_refund()
+        if line.status is not OrderStatus.REFUNDING:  # where a buyer's money is on its way back already
+            self._move(line, OrderEvent.REFUND_START, reason)
+        if self.on_account:
+            self._refund(line, amount_minor, at, reason)
+        else:
+            self._ask_for_money_back()
         self._derive(at, OrderEvent.REFUND_START, reason)
 
+    def money_back(self, line_no: int, amount_minor: int, at: datetime, *, outstanding: bool) -> None:
+        """The buyer has it. `outstanding`: more of the line is still on its way back, so it goes on waiting."""
+        line = self.line(line_no)
+        if line.status is OrderStatus.REFUND_FAILED:
+            self._move(line, OrderEvent.REFUND_RETRY)
+        self._refund(line, amount_minor, at, "", outstanding=outstanding)
+        whole = line.status is OrderStatus.REFUNDED
+        self._derive(at, OrderEvent.REFUND_DONE if whole else OrderEvent.REFUND_DONE_PART)
+
+    def money_kept(self, line_no: int, at: datetime, code: str) -> None:
+        """Its channel will not give the money back: the line waits for a person."""
+        line = self.line(line_no)
+        if line.status is OrderStatus.REFUNDING:
+            self._move(line, OrderEvent.REFUND_FAIL, code)
+        self._ask_for_money_back()
+        self.refund_status = self._follow("refund_status", REFUND, self.refund_status, RefundEvent.FAIL)
+        self._derive(at, OrderEvent.REFUND_FAIL, code)
+
+    def money_asked_again(self, line_no: int, at: datetime) -> None:
+        """A person has decided that the channel is asked once more."""
+        line = self.line(line_no)
+        if line.status is OrderStatus.REFUND_FAILED:
+            self._move(line, OrderEvent.REFUND_RETRY)
+        self._ask_for_money_back()
+        self._derive(at, OrderEvent.REFUND_RETRY)
+
     def fail_line(self, line_no: int, failure: Refusal, at: datetime) -> None:
-        """It is certain that the line will not be issued: its money goes back at once, on account."""
+        """It is certain that the line will not be issued: its money goes back, on account at once."""
         line = self.line(line_no)
         self._move(line, OrderEvent.FAIL, failure.code)
         line.failure = {"code": failure.code, "detail": failure.detail, "facts": failure.facts}
-        self._refund_whole(line, at, failure.code)
+        self._refund_rest(line, at, failure.code)
         self._all_or_nothing()
         self._derive(at, OrderEvent.FAIL, failure.code)
 
-    def take_back_line(self, line_no: int, at: datetime, *, reason: str, supplier_credit_minor: int) -> int:
+    def take_back_line(self, line_no: int, at: datetime, *, reason: str, supplier_credit_minor: int) -> None:
         """An issued line was cancelled at its supplier, which credits `supplier_credit_minor`: it is refunded whole.
 
-        What goes back now, in minor units: all that was not given back for single units before.
+        Whatever was not given back for single units before goes back now.
         """
         line = self.line(line_no)
         if line.status is not OrderStatus.REFUNDING:
@@ -215,9 +269,8 @@ class Order:
         if supplier_credit_minor:
             line.supplier_refunded_at = at
             line.supplier_refunded_minor = supplier_credit_minor
-        rest_minor = self._refund_whole(line, at, reason)
+        self._refund_rest(line, at, reason)
         self._derive(at, OrderEvent.REFUND_START, reason)
-        return rest_minor
 
     def keep_line(self, line_no: int, at: datetime, *, reason: str) -> None:
         """A line that was to be taken back stays issued, since its supplier keeps it."""
@@ -226,7 +279,7 @@ class Order:
 
     def _all_or_nothing(self) -> None:
         """Where it was agreed, the first line that fails takes the issued ones with it: they are on their way back."""
-        if not self.all_or_nothing or not any(line.status is OrderStatus.REFUNDED for line in self.lines):
+        if not self.all_or_nothing or not any(line.failed for line in self.lines):
             return
         for line in self.lines:
             if line.status is OrderStatus.ISSUED:
@@ -248,17 +301,32 @@ class Order:
         self.changes.append(Change(0, "review", "approve", "in_review", "", reason))
         self.in_review = False
 
-    def _refund_whole(self, line: Line, at: datetime, reason: str) -> int:
+    def _refund_rest(self, line: Line, at: datetime, reason: str) -> None:
+        """What is left of the line's money goes back."""
         rest_minor = line.total_minor - line.refunded_minor
-        line.refunded_minor = line.total_minor
+        if self.on_account or not rest_minor:
+            self._refund(line, rest_minor, at, reason)
+        else:
+            self._ask_for_money_back()
+
+    def _ask_for_money_back(self) -> None:
+        if REFUND.allows(self.refund_status, RefundEvent.REQUEST):
+            self.refund_status = self._follow("refund_status", REFUND, self.refund_status, RefundEvent.REQUEST)
+
+    def _refund(self, line: Line, amount_minor: int, at: datetime, reason: str, *, outstanding: bool = False) -> None:
+        """The money is back with whoever paid: the line is refunded when that was all of it."""
+        line.refunded_minor += amount_minor
         line.refunded_at = at
-        self.refunded_minor += rest_minor
-        self._move(line, OrderEvent.REFUND_DONE, reason)
+        self.refunded_minor += amount_minor
+        if not outstanding:
+            whole = line.refunded_minor >= line.total_minor
+            self._move(line, OrderEvent.REFUND_DONE if whole else OrderEvent.REFUND_DONE_PART, reason)
         self._log_refund()
-        return rest_minor
 
     def _log_refund(self) -> None:
         everything = all(other.status is OrderStatus.REFUNDED for other in self.lines)
+        if self.refund_status is RefundStatus.FAILED:
+            self._ask_for_money_back()
         refund = RefundEvent.REFUND_ALL if everything else RefundEvent.REFUND_PART
         self.refund_status = self._follow("refund_status", REFUND, self.refund_status, refund)
         payment = PaymentEvent.REFUND_ALL if everything else PaymentEvent.REFUND_PART
@@ -287,7 +355,7 @@ class Order:
             self.issued_at = at if self.status is OrderStatus.ISSUED else None
 
     def _derive_fulfillment(self) -> None:
-        issued = sum(line.status is OrderStatus.ISSUED for line in self.lines)
+        issued = sum(self.stands(line) for line in self.lines)
         state = self.fulfillment_status
         if issued == len(self.lines):
             wanted, event = FulfillmentStatus.FULFILLED, FulfillmentEvent.FULFILL_ALL

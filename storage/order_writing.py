@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from domain.order import Line, Order
 from domain.orders import DeliveryStatus, FulfillmentStatus, OrderStatus, PaymentStatus, RefundStatus
+from domain.payments import Pays
 from storage.database import Connection
 
 
@@ -57,11 +58,12 @@ async def load_order(cx: Connection, order_no: int) -> Order | None:
         f"SELECT {_LINE_COLUMNS} FROM order_lines WHERE order_no = %s ORDER BY line_no", (order_no,)
     )
     lines = [Line(**{**line, "status": OrderStatus(line["status"])}) async for line in cursor]
-    return Order(**{**row, **{axis: kind(row[axis]) for axis, kind in _AXES.items()}}, lines=lines)
+    states = {axis: kind(row[axis]) for axis, kind in _AXES.items()}
+    return Order(**{**row, **states, "pays": Pays(row["pays"])}, lines=lines)
 
 
 _ORDER_COLUMNS = ", ".join(
-    ("order_no", "distributor_id", "currency", "total_minor", "version", "all_or_nothing", *_AXES, *_ORDER)
+    ("order_no", "distributor_id", "currency", "total_minor", "version", "all_or_nothing", "pays", *_AXES, *_ORDER)
 )
 _LINE_FACTS = ("line_no", "status", "sku_id", "kind", "quantity", "unit_price_minor", "total_minor")
 _LINE_COLUMNS = ", ".join((*_LINE_FACTS, *_LINE))
