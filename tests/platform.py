@@ -44,7 +44,7 @@ from tests.interference import Interference
 from tests.traders import Caller, Simulated, Supplier, Ticket, Traders
 from worker import Workers
 from workflows.deliveries import delivery_workflow_id
-from workflows.orders import order_workflow_id
+from workflows.order_ids import order_workflow_id
 from workflows.resolutions import resolution_workflow_id
 
 AT_ONCE = InspectionTerms(promise_s=3600, waiting_s=30, grace_s=-30 * 86_400)
