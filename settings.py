@@ -62,6 +62,8 @@ class Settings(BaseSettings):
 
     kinds: str = Field("", description="Kinds of other packages, `package.module:Class` with commas between them.")
 
+    user_token_s: int = Field(43_200, ge=1, description="How long a shopper's token is good for.")
+    checkout_s: int = Field(1800, ge=1, description="How long a checkout can be placed.")
     lock_s: int = Field(900, ge=1, description="How long a locked order is held.")
     lock_ceiling_s: int = Field(3600, ge=1, description="How far a hold may be extended, from when it was locked.")
     review_s: int = Field(86_400, ge=1, description="How long a parked order waits for an operator's review.")

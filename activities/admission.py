@@ -59,8 +59,8 @@ async def plan_wish(
     priced = await _price(cx, wish, now)
     lines, currency, total = priced.lines, request["currency"], priced.total_minor
     verdict = await _judge_risk(cx, wish, total, now)
-    free = await order_credit.free(cx, distributor_id)
-    if total > free:
+    free = await order_credit.free(cx, distributor_id) if wish.on_account else None
+    if free is not None and total > free:
         raise CreditExceeded(Money(total, currency), Money(free, currency))
     own = [each for each in lines if each.plan.stock_policy not in ("none", "codes")]
     pooled = [each for each in lines if each.plan.stock_policy == "codes"]
@@ -71,6 +71,7 @@ async def plan_wish(
         PlannedLine(
             line_no=each.new.line_no,
             sku_id=each.new.sku_id,
+            kind=each.new.kind,
             quantity=each.new.quantity,
             unit_price_minor=each.new.unit_price_minor,
             total_minor=each.new.total_minor,
@@ -161,7 +162,7 @@ async def _park(cx: Connection, wish: Wish, at: datetime) -> None:
     assert order is not None
     order.park("risk_review")
     await save(cx, order, actor="system", at=at)
-    await order_claims.record_answer(cx, wish.order_no, {"facts": answer_facts(order)}, refused=False)
+    await order_claims.record_answer(cx, wish.order_no, {"facts": answer_facts(order, wish.pays)}, refused=False)
 
 
 def _new_plan(wish: Wish, priced: Priced, timings: OrderTimings, *, in_review: bool) -> OrderPlan:
@@ -180,4 +181,5 @@ def _new_plan(wish: Wish, priced: Priced, timings: OrderTimings, *, in_review: b
         hold_expires_at=None,
         lines=lines,
         promotions=bool(priced.discounts),
+        pays=wish.pays,
     )

@@ -81,7 +81,8 @@ class LinePlan:
 
 @dataclass(frozen=True, slots=True)
 class OrderPlan:
-    """An order as its process begins or goes on with it. `promotions`: it was priced with some, to be held."""
+    """An order as its process begins or goes on with it. `promotions`: it was priced with some, to be held. `pays`: by
+    its distributor's credit line, or by its buyer (domain/payments.py)."""
 
     order_no: int
     distributor_id: str
@@ -319,6 +320,7 @@ class PlannedLine:
 
     line_no: int
     sku_id: str
+    kind: str
     quantity: int
     unit_price_minor: int
     total_minor: int
@@ -329,11 +331,11 @@ class PlannedLine:
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """A dry run of placing. `credit_free_minor` is what the credit line has free before it."""
+    """A dry run of placing. `credit_free_minor`: what the credit line has free before it; None where buyers pay."""
 
     currency: str
     total_minor: int
-    credit_free_minor: int
+    credit_free_minor: int | None
     lock_s: int
     review: bool
     lines: tuple[PlannedLine, ...]

@@ -11,6 +11,7 @@ from domain.categories import CATEGORIES, LineTerms
 from domain.operations import ISSUED, Call, Operation, delivering, issuing
 from domain.order import Order
 from domain.orders import OrderStatus, allowed_actions
+from domain.payments import Pays
 from storage import bookings, order_admission, order_promotions, order_reading, order_stock
 from storage.database import Connection
 
@@ -129,11 +130,13 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
         hold_expires_at=row["hold_expires_at"],
         lines=lines,
         promotions=await order_promotions.is_priced_with_some(cx, order_no),
+        pays=row["pays"],
     )
 
 
-def answer_facts(order: Order) -> dict[str, Any]:
+def answer_facts(order: Order, pays: str = Pays.ON_ACCOUNT) -> dict[str, Any]:
     """What placing answers, and answers again for ever: plain JSON, no personal data."""
+    actions = allowed_actions(order.status, review=order.in_review, operator=False, escalated=False, pays=pays)
     return {
         "order_no": order.order_no,
         "status": str(order.status),
@@ -142,7 +145,7 @@ def answer_facts(order: Order) -> dict[str, Any]:
         "total_minor": order.total_minor,
         "version": order.version,
         "hold_expires_at": order.hold_expires_at.isoformat() if order.hold_expires_at else None,
-        "allowed_actions": allowed_actions(order.status, review=order.in_review, operator=False, escalated=False),
+        "allowed_actions": actions,
         "lines": [
             {
                 "line_no": line.line_no,

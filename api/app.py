@@ -27,6 +27,7 @@ from api import (
     catalog_search,
     category_attributes,
     category_tree,
+    checkouts,
     code_pools,
     contract,
     documentation,
@@ -44,6 +45,7 @@ from api import (
     supplier_callbacks,
     suppliers,
     tickets,
+    users,
     warehouses,
     waybills,
 )
@@ -57,6 +59,7 @@ from storage.database import Database
 from storage.ids import LeasedIds
 
 ROUTERS: tuple[APIRouter, ...] = (
+    checkouts.router,
     orders.router,
     exceptions.router,
     tickets.router,
@@ -64,6 +67,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     gate_offline.router,
     events.router,
     accounts.router,
+    users.router,
     catalog_search.router,  # before `catalog`, whose /v1/products/{product_id} would take its addresses
     catalog.router,
     catalog_edits.router,

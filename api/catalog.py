@@ -18,7 +18,7 @@ from api.errors import problems
 from api.idempotency import Answer, KeeperDep
 from api.pages import Page, PagingDep
 from api.views import Id, Instant
-from domain.access import Action, Principal, PrincipalKind
+from domain.access import Action, Principal
 from domain.catalog import DEFAULT_CHANNEL, ProductStatus, UnknownCategory
 from domain.imports import DocumentRefused, ImportedProduct, parse_product
 from storage import accounts, catalog_reading
@@ -87,11 +87,12 @@ def _located(pointer: str, code: str, detail: str) -> dict[str, Any]:
 
 
 async def eyes_of(caller: Reader, database: DatabaseDep, now: NowDep) -> Eyes:
-    """How this caller sees the catalogue: a distributor by its grants, in its channel and currency."""
-    if caller.kind is not PrincipalKind.DISTRIBUTOR:
+    """How this caller sees the catalogue: a distributor by its grants, in its channel and currency; a shopper in our
+    storefront's."""
+    if caller.distributor_id is None:
         return Eyes(caller, DEFAULT_CHANNEL, None, now)
     async with database.reading() as connection:
-        row = await accounts.distributor(connection, caller.id)
+        row = await accounts.distributor(connection, caller.distributor_id)
     return Eyes(caller, row["channel"], row["currency"], now)
 
 

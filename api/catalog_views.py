@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from api.views import Flag, Input, Instant, MoneyInput, MoneyView, Name, Text, View
-from domain.access import Action, Grant, Principal, PrincipalKind, ResourceKind
+from domain.access import Action, Grant, Principal, ResourceKind
 from domain.catalog import DEFAULT_CHANNEL, ProductEvent, ProductStatus, Sellable, price_at, sellable
 from domain.categories import CATEGORIES, LineTerms
 from domain.money import Money
@@ -109,7 +109,7 @@ class Eyes:
 
     def __init__(self, caller: Principal, channel: str, currency: str | None, now: datetime) -> None:
         self.caller = caller
-        self.operator = caller.kind is not PrincipalKind.DISTRIBUTOR
+        self.operator = caller.distributor_id is None
         self.channel = channel
         self.currency = currency
         self.now = now

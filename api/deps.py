@@ -25,6 +25,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from adapters.gate.tokens import TicketKeys
 from api.bodies import BoundedRoute
 from api.keys import Keyring
+from api.passwords import Passwords
 from api.sold_out import SoldOut
 from domain.access import Action, NotPermitted, Principal, Unauthenticated
 from settings import Settings
@@ -49,6 +50,7 @@ class Parts:
     clock: Callable[[], datetime] = utc_now
     ids: LeasedIds | None = None
     sold_out: SoldOut = field(default_factory=SoldOut)
+    passwords: Passwords = field(default_factory=Passwords)
     placements: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
 
     def next_order_no(self, buyer: str) -> int:
@@ -89,17 +91,24 @@ TemporalDep = Annotated[Client, Depends(_temporal)]
 NowDep = Annotated[datetime, Depends(_now)]
 
 _BEARER = HTTPBearer(
-    auto_error=False, bearerFormat="tsr_live_<public>_<secret>", description="A key, shown once when it was made."
+    auto_error=False,
+    bearerFormat="tsr_live_<public>_<secret>",
+    description="A key, shown once when it was made; or a shopper's token, which logging in gave.",
 )
 
 
-async def authenticate(request: Request) -> Principal:
-    """The caller behind the request's one `Authorization: Bearer` header. Raises Unauthenticated."""
+def token_of(request: Request) -> str:
+    """The request's one bearer token, whoever's it is. Raises Unauthenticated."""
     headers = request.headers.getlist("authorization")
     scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
     if scheme.lower() != "bearer":
         raise Unauthenticated
-    caller = await parts_of(request).keyring.principal(token.strip())
+    return token.strip()
+
+
+async def authenticate(request: Request) -> Principal:
+    """The caller behind the request's one `Authorization: Bearer` header. Raises Unauthenticated."""
+    caller = await parts_of(request).keyring.principal(token_of(request))
     request.scope["state"]["caller"] = caller.ref
     return caller
 

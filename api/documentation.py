@@ -67,6 +67,8 @@ TAGS = [
     {"name": "Cases", "description": "What a person has to decide or to know."},
     {"name": "Suppliers", "description": "Contracts, scorecards, breakers, and the synchronisation of catalogues."},
     {"name": "Suppliers' callbacks", "description": "What suppliers send to us, signed."},
+    {"name": "Checkouts", "description": "What a shopper will be charged, before it is placed."},
+    {"name": "Shoppers", "description": "Accounts of our own storefront: register, log in, log out."},
     {"name": "Accounts", "description": "Distributors, operators, keys, grants, credit lines."},
     {"name": "Operations", "description": "Life, readiness, metrics, and the catalogue of error codes."},
 ]

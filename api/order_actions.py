@@ -53,12 +53,12 @@ class Actions:
             return await self._without_host(caller, head, update, message, update_id, timeout_s)
         except order_host.Undecided as late:
             raise RPCError("the order's workflow has not answered in time", RPCStatusCode.UNAVAILABLE, b"") from late
-        return self._answer(caller, standing)
+        return self._answer(caller, head, standing)
 
     async def head(self, caller: Principal, order_no: int) -> OrderHead:
         """The order's head. Raises OrderNotFound, for foreign orders too."""
         async with self.parts.database.reading() as connection:
-            head = await order_reading.read_head(connection, order_no, distributor_id=caller.distributor_id)
+            head = await order_reading.read_head(connection, order_no, caller.fence)
         if head is None:
             raise OrderNotFound(f"{order_no:019d}")
         return head
@@ -69,7 +69,7 @@ class Actions:
         judge_cancel(OrderStatus(head.status))
         standing = await self._standing(head)
         lines = dict.fromkeys(standing.lines, OrderStatus.CANCELED)
-        return self._answer(caller, OrderStanding(order_no, OrderStatus.CANCELED, lines))
+        return self._answer(caller, head, OrderStanding(order_no, OrderStatus.CANCELED, lines))
 
     async def _ask(
         self, head: OrderHead, update: Any, message: object, update_id: str, timeout_s: float
@@ -89,7 +89,7 @@ class Actions:
             self._client, head.order_no, distributor_id=head.distributor_id, workflow_id=head.host_workflow_id
         )
         try:
-            return self._answer(caller, await self._ask(head, update, message, update_id, timeout_s))
+            return self._answer(caller, head, await self._ask(head, update, message, update_id, timeout_s))
         except (order_host.HostMissing, order_host.Undecided) as failure:
             raise RPCError("the order's workflow is being restarted", RPCStatusCode.UNAVAILABLE, b"") from failure
 
@@ -104,7 +104,7 @@ class Actions:
             judge_extend(status)
         else:
             raise NotInState("decide", status, ("pending (in review)", "issuing (escalated)"))
-        return self._answer(caller, await self._standing(head))
+        return self._answer(caller, head, await self._standing(head))
 
     async def _standing(self, head: OrderHead) -> OrderStanding:
         async with self.parts.database.reading() as connection:
@@ -113,8 +113,8 @@ class Actions:
         statuses = {line["line_no"]: OrderStatus(line["status"]) for line in lines}
         return OrderStanding(head.order_no, OrderStatus(row["status"]), statuses, (), row["hold_expires_at"])
 
-    def _answer(self, caller: Principal, standing: OrderStanding) -> Answer:
-        view = StandingView.of(standing, operator=caller.distributor_id is None)
+    def _answer(self, caller: Principal, head: OrderHead, standing: OrderStanding) -> Answer:
+        view = StandingView.of(standing, operator=caller.distributor_id is None, pays=head.pays)
         location = {"Location": f"/v1/orders/{standing.order_no:019d}"}
         return Answer(202 if standing.status is OrderStatus.ISSUING else 200, view, location)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from api.views import CouponCode, Currency, Flag, Id, Input, MoneyInput, Name, Text
 
@@ -48,13 +48,11 @@ class LineInput(Input):
     )
 
 
-class OrderInput(Input):
-    """An order. One currency; `client_order_no` is the distributor's own number, unique for ever."""
+class CartInput(Input):
+    """What is wanted, in one currency, at the prices that the caller saw."""
 
     lines: Annotated[list[LineInput], Field(min_length=1, max_length=50)]
     currency: Currency
-    client_order_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-:.]{1,100}$")] | None = None
-    buyer_ref: Id | None = Field(None, description="The distributor's own name for its buyer; limits count by it.")
     device_ref: Id | None = Field(None, description="A stable reference of the buyer's device, for risk rules.")
     address_ref: Id | None = Field(None, description="A stable reference of the buyer's address, for risk rules.")
     contact: ContactInput | None = None
@@ -71,6 +69,31 @@ class OrderInput(Input):
     all_or_nothing: Flag = Field(
         False, description="If any line cannot be issued, issued ones are cancelled and all is refunded."
     )
+
+
+class OrderInput(CartInput):
+    """An order. One currency; `client_order_no` is the distributor's own number, unique for ever."""
+
+    client_order_no: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-:.]{1,100}$")] | None = None
+    buyer_ref: Id | None = Field(None, description="The distributor's own name for its buyer; limits count by it.")
+
+
+class CheckoutInput(Input):
+    """A shopper's order: what a checkout has shown, at the prices that it has shown."""
+
+    checkout_id: Id = Field(examples=["chk-1039000000000000001"])
+
+
+def _either(body: object) -> OrderInput | CheckoutInput:
+    """Told apart by the one field, so that faults are named where they are: /lines/0/quantity."""
+    shape = CheckoutInput if isinstance(body, dict) and "checkout_id" in body else OrderInput
+    return shape.model_validate(body)
+
+
+PlaceInput = Annotated[
+    OrderInput | CheckoutInput, PlainValidator(_either, json_schema_input_type=OrderInput | CheckoutInput)
+]
+"""What placing takes: an order, or a checkout that has become one."""
 
 
 class CancelInput(Input):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -18,10 +20,12 @@ from api.idempotency import Answer, IdempotencyKeyReused, RequestInFlight
 from api.order_inputs import OrderInput
 from api.order_views import AcceptedView, PlacedView
 from api.plan_views import PlanView
-from domain.access import Principal
+from domain.access import HOUSE, Principal
+from domain.checkouts import CheckoutExpired, placing_key
 from domain.errors import DomainError, Refusal, Refused
 from domain.placing import InsufficientStock, demand_per_sku
 from storage import order_claims, order_stock
+from storage.checkouts import CheckoutRow, get_checkout
 from storage.order_claims import Claim, ClientOrderNoReused
 
 GRACE_S = 1.0
@@ -37,73 +41,126 @@ class Overloaded(DomainError):
         super().__init__("Too many orders are being placed at this moment: repeat it after `Retry-After` seconds.")
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One order to be, before it is claimed: for whom, once by which key and body, and what it asks for.
+
+    `order_no`: where the number was given before; None: one is given with the claim.
+    """
+
+    distributor_id: str
+    key: str
+    body_hash: str
+    request: dict[str, Any]
+    client_order_no: str | None = None
+    order_no: int | None = None
+
+    @classmethod
+    def of_order(cls, body: OrderInput, caller: Principal, key: str, body_hash: str) -> Wish:
+        """A distributor's, once per Idempotency-Key."""
+        request = body.model_dump(mode="json", exclude_none=True)
+        return cls(caller.id, key, body_hash, request, body.client_order_no)
+
+    @classmethod
+    def of_checkout(cls, checkout: CheckoutRow) -> Wish:
+        """A shopper's, once per checkout, by whatever keys it is sent."""
+        key = placing_key(checkout.id)
+        return cls(HOUSE, key, key, checkout.request, order_no=checkout.order_no)
+
+    @property
+    def buyer(self) -> str:
+        """Whose shard its number belongs to."""
+        return str(self.request.get("buyer_ref") or self.distributor_id)
+
+    @property
+    def demand(self) -> dict[str, int]:
+        """How much of which variant."""
+        return demand_per_sku([(line["sku_id"], line["quantity"]) for line in self.request["lines"]])
+
+    @property
+    def title(self) -> str:
+        """For people who look at workflows."""
+        units = sum(line["quantity"] for line in self.request["lines"])
+        return f"{len(self.request['lines'])} line(s), {units} unit(s)"
+
+
+async def wish_of_checkout(parts: Parts, checkout_id: str, caller: Principal, now: datetime) -> Wish:
+    """What the shopper's checkout has shown. Raises CheckoutNotFound (foreign ones too), and CheckoutExpired unless it
+    was placed in time: then it answers what it has answered, for ever.
+    """
+    async with parts.database.reading() as connection:
+        checkout = await get_checkout(connection, checkout_id, user_id=caller.buyer_id)
+        wish = Wish.of_checkout(checkout)
+        if checkout.expires_at <= now and not await order_claims.exists(
+            connection, distributor_id=wish.distributor_id, idempotency_key=wish.key, client_order_no=None
+        ):
+            raise CheckoutExpired(checkout.expires_at)
+    return wish
+
+
 class Placing:
     """One request to place. Successes and final refusals are kept with the claim; everything else may be sent again."""
 
-    def __init__(self, parts: Parts, client: Client, caller: Principal) -> None:
+    def __init__(self, parts: Parts, client: Client) -> None:
         self._parts = parts
         self._client = client
-        self._caller = caller
 
-    async def plan(self, body: OrderInput) -> Response:
+    async def plan(self, wish: Wish) -> Response:
         """What placing would do, or the refusal that it would meet. Does nothing."""
-        request = body.model_dump(mode="json")
         async with self._parts.database.transaction() as connection:
-            plan = await plan_wish(connection, self._caller.id, request, self._parts.clock(), self._timings())
+            plan = await plan_wish(
+                connection, wish.distributor_id, wish.request, self._parts.clock(), timings_of(self._parts)
+            )
         return Answer(200, PlanView.of(plan)).response()
 
-    def _timings(self) -> OrderTimings:
-        settings = self._parts.settings
-        return OrderTimings(settings.lock_s, settings.lock_ceiling_s, settings.review_s)
-
-    async def place(self, body: OrderInput, key: str, body_hash: str, scope: Mapping[str, Any]) -> Response:
+    async def place(self, wish: Wish, scope: Mapping[str, Any]) -> Response:
         """Claim, send, answer; or replay the answer of whoever was first. What is sold out starts nothing."""
-        await self._refuse_sold_out(body, key)
-        claim = await self._claim(body, key, body_hash)
+        await self._refuse_sold_out(wish)
+        claim = await self._claim(wish)
         if not claim.same_body and claim.by_key:
             raise IdempotencyKeyReused
         if not claim.same_body:
-            raise ClientOrderNoReused(body.client_order_no or "", claim.order_no)
+            raise ClientOrderNoReused(wish.client_order_no or "", claim.order_no)
         if claim.answer is not None:
             return self._show(claim.answer, scope, replayed=True)
         if not claim.mine:
             raise RequestInFlight
-        return await self._send(claim.order_no, body, scope)
+        return await self._send(claim.order_no, wish, scope)
 
-    async def _refuse_sold_out(self, body: OrderInput, key: str) -> None:
+    async def _refuse_sold_out(self, wish: Wish) -> None:
         """Raises InsufficientStock for a new wish of what was refused a moment ago and is still gone.
 
         Nothing is claimed or kept: the same key may ask again when there is stock.
         """
-        wanted = demand_per_sku([(line.sku_id, line.quantity) for line in body.lines])
+        wanted = wish.demand
         if not self._parts.sold_out.suspects(wanted):
             return
         async with self._parts.database.reading() as connection:
             left = await order_stock.sold_out(connection, wanted)
             if left and not await order_claims.exists(
                 connection,
-                distributor_id=self._caller.id,
-                idempotency_key=key,
-                client_order_no=body.client_order_no,
+                distributor_id=wish.distributor_id,
+                idempotency_key=wish.key,
+                client_order_no=wish.client_order_no,
             ):
                 self._parts.sold_out.note(left)
                 raise InsufficientStock(left)
 
-    async def _claim(self, body: OrderInput, key: str, body_hash: str) -> Claim:
+    async def _claim(self, wish: Wish) -> Claim:
         patience_s = 2 * self._parts.settings.place_timeout_s + GRACE_S
         async with self._parts.database.reading() as connection:
             return await order_claims.claim(
                 connection,
-                order_no=self._parts.next_order_no(body.buyer_ref or self._caller.id),
-                distributor_id=self._caller.id,
-                idempotency_key=key,
-                body_hash=body_hash,
-                client_order_no=body.client_order_no,
-                request=body.model_dump(mode="json", exclude_none=True),
+                order_no=wish.order_no or self._parts.next_order_no(wish.buyer),
+                distributor_id=wish.distributor_id,
+                idempotency_key=wish.key,
+                body_hash=wish.body_hash,
+                client_order_no=wish.client_order_no,
+                request=wish.request,
                 patience_s=patience_s,
             )
 
-    async def _send(self, order_no: int, body: OrderInput, scope: Mapping[str, Any]) -> Response:
+    async def _send(self, order_no: int, wish: Wish, scope: Mapping[str, Any]) -> Response:
         timeout_s = self._parts.settings.place_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -115,8 +172,8 @@ class Placing:
             answer = await order_host.place(
                 self._client,
                 order_no,
-                distributor_id=self._caller.id,
-                title=_title(body),
+                distributor_id=wish.distributor_id,
+                title=wish.title,
                 timeout_s=timeout_s,
             )
         except order_host.Undecided:
@@ -169,6 +226,6 @@ def accepted(order_no: int) -> Answer:
     return Answer(202, view, {"Location": location, "Retry-After": "1"})
 
 
-def _title(body: OrderInput) -> str:
-    units = sum(line.quantity for line in body.lines)
-    return f"{len(body.lines)} line(s), {units} unit(s)"
+def timings_of(parts: Parts) -> OrderTimings:
+    """The durations that a plan is made with."""
+    return OrderTimings(parts.settings.lock_s, parts.settings.lock_ceiling_s, parts.settings.review_s)

@@ -16,6 +16,7 @@ from api.unit_views import UnitView, units_of
 from api.views import Instant, MoneyView, OrderNo, View
 from domain.categories import LineTerms
 from domain.orders import OrderStatus, allowed_actions
+from domain.payments import Pays
 
 
 class PlacedLineView(View):
@@ -95,8 +96,8 @@ class StandingView(View):
     allowed_actions: list[str]
 
     @classmethod
-    def of(cls, standing: OrderStanding, *, operator: bool) -> StandingView:
-        """From the process's own word."""
+    def of(cls, standing: OrderStanding, *, operator: bool, pays: str) -> StandingView:
+        """From the process's own word. `pays`: how the order is paid."""
         return cls(
             order_no=standing.order_no,
             status=standing.status,
@@ -106,7 +107,9 @@ class StandingView(View):
                 LineStandingView(line_no=number, status=status, negotiating=number in standing.negotiating)
                 for number, status in sorted(standing.lines.items())
             ],
-            allowed_actions=allowed_actions(standing.status, review=False, operator=operator, escalated=False),
+            allowed_actions=allowed_actions(
+                standing.status, review=False, operator=operator, escalated=False, pays=pays
+            ),
         )
 
 
@@ -117,6 +120,7 @@ class OrderSummaryView(View):
     client_order_no: str | None
     distributor_id: str
     status: OrderStatus
+    pays: Pays = Field(description="By its distributor's credit line, or by its buyer before anything is issued.")
     payment_status: str
     fulfillment_status: str
     delivery_status: str
@@ -214,6 +218,8 @@ class FlowView(View):
 class OrderView(OrderSummaryView):
     """Everything about one order."""
 
+    revives: OrderNo | None = Field(description="The order in whose place this one was put: its money came too late.")
+    revived_by: OrderNo | None = Field(description="The order that was put in this one's place.")
     buyer_ref: str | None
     contact: dict[str, Any] | None
     ship_to: dict[str, Any] | None
@@ -253,19 +259,21 @@ class OrderView(OrderSummaryView):
             ],
             exceptions=[case["id"] for case in row["exceptions"] or []] if operator else None,
             links=_links(row, operator, ui_url),
-            allowed_actions=allowed_actions(status, review=row["in_review"], operator=operator, escalated=escalated),
+            allowed_actions=allowed_actions(
+                status, review=row["in_review"], operator=operator, escalated=escalated, pays=row["pays"]
+            ),
         )
 
 
 _PLAIN = (
-    "buyer_ref", "contact", "ship_to", "all_or_nothing", "refusal", "cancel_reason", "locked_at", "hold_expires_at",
-    "price_guaranteed_until", "confirmed_at", "issued_at", "canceled_at",
+    "revives", "revived_by", "buyer_ref", "contact", "ship_to", "all_or_nothing", "refusal", "cancel_reason",
+    "locked_at", "hold_expires_at", "price_guaranteed_until", "confirmed_at", "issued_at", "canceled_at",
 )  # fmt: skip
 
 
 def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
     plain = (
-        "order_no", "client_order_no", "distributor_id", "status", "payment_status", "fulfillment_status",
+        "order_no", "client_order_no", "distributor_id", "status", "pays", "payment_status", "fulfillment_status",
         "delivery_status", "refund_status", "in_review", "created_at", "updated_at", "version",
     )  # fmt: skip
     return {name: row[name] for name in plain} | {

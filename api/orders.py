@@ -8,17 +8,18 @@ from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from activities.order_messages import ReviewDecision
-from api.deps import DatabaseDep, SettingsDep, TemporalDep, capability, parts_of, require
+from api.deps import DatabaseDep, NowDep, SettingsDep, TemporalDep, capability, parts_of, require
 from api.errors import problems
 from api.idempotency import Answer, IdempotencyKeyDep, KeeperDep, hash_of
 from api.order_actions import OrderActions, OrderNotFound
-from api.order_inputs import CancelInput, ExtendInput, OrderInput, ReviewInput
-from api.order_placing import Placing, accepted
+from api.order_inputs import CancelInput, CheckoutInput, ExtendInput, PlaceInput, ReviewInput
+from api.order_placing import Placing, Wish, accepted, wish_of_checkout
 from api.order_views import AcceptedView, OrderSummaryView, OrderView, PlacedView, StandingView
 from api.pages import Page, PagingDep
 from api.plan_views import PlanView
 from api.views import Id, Instant
 from domain.access import Action, Principal
+from domain.checkouts import CheckoutRequired
 from domain.orders import OrderStatus
 from storage import order_claims, order_reading
 from storage.order_reading import OrderFilter
@@ -36,6 +37,7 @@ _PLACE_CODES = [
     "session_unknown", "visitors_required", "buyer_limit_exceeded", "category_not_supported",
     "promotion_not_applicable", "promotion_expired", "promotion_exhausted",
     "client_order_no_reused", "idempotency_key_reused", "request_in_flight",
+    "checkout_not_found", "checkout_expired", "checkout_required",
 ]  # fmt: skip
 
 
@@ -51,21 +53,30 @@ _PLACE_CODES = [
     summary="Place an order",
 )
 async def place_order(
-    body: OrderInput,
+    body: PlaceInput,
     request: Request,
     caller: Creator,
     key: IdempotencyKeyDep,
     client: TemporalDep,
+    now: NowDep,
     dry_run: Annotated[bool, Query(description="Answer what would be held, bought and owed; do nothing.")] = False,
 ) -> Response:
     """Checks, holds stock, credit and seats, and locks the order; or refuses and leaves nothing held.
 
-    Once per Idempotency-Key and per `client_order_no`. Confirm before `hold_expires_at`.
+    Once per Idempotency-Key and per `client_order_no`; a shopper's once per checkout, whatever the key. Confirm, or as
+    a shopper pay, before `hold_expires_at`.
     """
-    placing = Placing(parts_of(request), client, caller)
+    parts = parts_of(request)
+    placing = Placing(parts, client)
+    if isinstance(body, CheckoutInput):
+        wish = await wish_of_checkout(parts, body.checkout_id, caller, now)
+    elif caller.buyer_id is not None:
+        raise CheckoutRequired
+    else:
+        wish = Wish.of_order(body, caller, key, await hash_of(request))
     if dry_run:
-        return await placing.plan(body)
-    return await placing.place(body, key, await hash_of(request), request.scope)
+        return await placing.plan(wish)
+    return await placing.place(wish, request.scope)
 
 
 @router.get("/v1/orders", response_model=Page[OrderSummaryView], responses=problems(401, 403), summary="List orders")
@@ -82,11 +93,11 @@ async def list_orders(
     created_from: Annotated[Instant | None, Query(description="Placed at or after.")] = None,
     created_to: Annotated[Instant | None, Query(description="Placed before.")] = None,
 ) -> Response:
-    """Newest first. Distributors see their own."""
+    """Newest first. Distributors see their own, shoppers theirs."""
     narrowed = OrderFilter(
         distributor_id=caller.distributor_id or distributor_id,
         status=status,
-        buyer_ref=buyer_ref,
+        buyer_ref=caller.buyer_id or buyer_ref,
         client_order_no=client_order_no,
         supplier_id=supplier_id,
         in_review=in_review,
@@ -117,8 +128,8 @@ async def read_order(
     keys = parts_of(request).ticket_keys
     async with database.reading() as connection:
         number = _number(order_no)
-        row = await order_reading.read_detail(connection, number, distributor_id=caller.distributor_id)
-        if row is None and await order_claims.is_accepted(connection, number, distributor_id=caller.distributor_id):
+        row = await order_reading.read_detail(connection, number, caller.fence)
+        if row is None and await order_claims.is_accepted(connection, number, caller.fence):
             return accepted(number).response()
     if row is None:
         raise OrderNotFound(order_no)

@@ -25,7 +25,7 @@ from api.promotion_views import (
     PromotionView,
 )
 from api.views import Id
-from domain.access import Action, Principal
+from domain.access import Action, Fence, Principal
 from domain.coupons import CouponState
 from domain.promotions import PromotionState
 from storage import coupons, promotion_writing
@@ -48,7 +48,7 @@ _CLAIM_CODES = [
 
 async def _shown(connection: Connection, promotion_id: str, now: datetime, status: int = 200) -> Answer:
     """The promotion as operators see it, with its ETag."""
-    row = await promotion_writing.get_promotion(connection, promotion_id, distributor_id=None, now=now)
+    row = await promotion_writing.get_promotion(connection, promotion_id, Fence(), now=now)
     headers = {"ETag": f'"{row["version"]}"'}
     if status == 201:
         headers["Location"] = f"/v1/promotions/{promotion_id}"
@@ -87,7 +87,7 @@ async def list_promotions(
     async with database.reading() as connection:
         rows = await promotion_writing.list_promotions(
             connection,
-            distributor_id=caller.distributor_id,
+            caller.fence,
             state=state,
             now=now,
             after=paging.after(caller),
@@ -108,9 +108,7 @@ async def read_promotion(
 ) -> PromotionView:
     """One promotion; with its counters for operators."""
     async with database.reading() as connection:
-        row = await promotion_writing.get_promotion(
-            connection, promotion_id, distributor_id=caller.distributor_id, now=now
-        )
+        row = await promotion_writing.get_promotion(connection, promotion_id, caller.fence, now=now)
     response.headers["ETag"] = f'"{row["version"]}"'
     return PromotionView.of(row, operator=caller.distributor_id is None)
 
@@ -211,8 +209,8 @@ async def list_coupons(
         CouponState | None, Query(description="`expired` includes those that nobody used in time.")
     ] = None,
 ) -> Response:
-    """All coupons; a distributor sees those that its buyers have claimed."""
-    narrowed = CouponFilter(caller.distributor_id, promotion_id, buyer_ref, state)
+    """All coupons; a distributor sees those that its buyers have claimed, a shopper their own."""
+    narrowed = CouponFilter(caller.distributor_id, promotion_id, caller.buyer_id or buyer_ref, state)
     async with database.reading() as connection:
         rows = await coupons.list_coupons(connection, narrowed, now=now, after=paging.after(caller), limit=paging.fetch)
     return paging.answer(caller, rows, lambda row: CouponView.of(row, now), lambda row: [row["id"]])

@@ -102,7 +102,7 @@ def _printed(parts: Parts, pages: list[StoredTicket], first: int, total: int) ->
     summary="Read a ticket",
 )
 async def read_ticket(serial: TicketSerial, caller: Reader, database: DatabaseDep) -> TicketDetailView:
-    """Where it stands and each scan of it. Distributors see their own."""
+    """Where it stands and each scan of it. Distributors see their own, shoppers theirs."""
     async with database.reading() as connection:
         return await _detail(connection, TicketRef.of_serial(serial), caller)
 
@@ -150,7 +150,7 @@ async def void_ticket(
 
 async def _detail(cx: Connection, ref: TicketRef, caller: Principal) -> TicketDetailView:
     ticket = await tickets.find(cx, ref)
-    if ticket is None or caller.distributor_id not in (None, ticket.distributor_id):
+    if ticket is None or caller.fence.holds_back(ticket.distributor_id, ticket.buyer_ref):
         raise TicketUnknown
     return TicketDetailView.of(ticket, await gate.scans_of(cx, ref, limit=SCANS_SHOWN))
 
@@ -160,7 +160,7 @@ async def _issued(cx: Connection, caller: Principal, order_no: str) -> tuple[int
     number = int(order_no)
     if number >= 2**63:
         raise OrderNotFound(order_no)
-    head = await order_reading.read_head(cx, number, distributor_id=caller.distributor_id)
+    head = await order_reading.read_head(cx, number, caller.fence)
     if head is None:
         raise OrderNotFound(order_no)
     total = await tickets.count(cx, number)

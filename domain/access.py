@@ -241,6 +241,20 @@ def role_grants(role: Role) -> tuple[Grant, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Fence:
+    """Whose things a caller sees: one distributor's, within them one buyer's; None does not limit."""
+
+    distributor_id: str | None = None
+    buyer_id: str | None = None
+
+    def holds_back(self, distributor_id: str, buyer_ref: str | None) -> bool:
+        """Whether a thing of that distributor and buyer lies outside."""
+        if self.distributor_id not in (None, distributor_id):
+            return True
+        return self.buyer_id not in (None, buyer_ref)
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A known caller. `id` is the distributor's, the operator's or the service's own."""
 
@@ -265,6 +279,11 @@ class Principal:
     def buyer_id(self) -> str | None:
         """The second fence: a shopper sees what is their own; None for those who see all buyers within the first."""
         return self.id if self.kind is PrincipalKind.USER else None
+
+    @property
+    def fence(self) -> Fence:
+        """Both fences in one: what reads and actions on orders are limited to."""
+        return Fence(self.distributor_id, self.buyer_id)
 
     def permits(self, action: Action, now: datetime, resource: Resource | None = None) -> bool:
         """See `permits`."""

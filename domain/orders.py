@@ -291,11 +291,16 @@ def judge_extend(status: OrderStatus) -> None:
         raise NotInState("extend", status, (_S.LOCKED,))
 
 
-def allowed_actions(status: OrderStatus, *, review: bool, operator: bool, escalated: bool) -> list[str]:
-    """What a caller may do now; `review`: parked by risk; `escalated`: a line waits for an operator's decision."""
+def allowed_actions(
+    status: OrderStatus, *, review: bool, operator: bool, escalated: bool, pays: str = "on_account"
+) -> list[str]:
+    """What a caller may do now; `review`: parked by risk; `escalated`: a line waits for an operator's decision.
+
+    `pays`: an order on account is confirmed; one that its buyer pays is paid (domain/payments.py).
+    """
     actions: list[str] = []
     if status is _S.LOCKED:
-        actions += ["confirm", "cancel", "extend"]
+        actions += ["confirm" if pays == "on_account" else "pay", "cancel", "extend"]
     if status is _S.PENDING:
         actions.append("cancel")
         if review and operator:

@@ -136,8 +136,9 @@ _STOCK: dict[str, LiteralString] = {
         SELECT c.distributor_id AS subject,
             format('outstanding %%s, by its flows %%s', c.outstanding_minor, f.amount_minor) AS detail
         FROM credit_lines AS c CROSS JOIN LATERAL (
-            SELECT coalesce(sum(amount_minor), 0) AS amount_minor FROM receivable_flows
-            WHERE distributor_id = c.distributor_id) AS f
+            SELECT coalesce(sum(amount_minor), 0) AS amount_minor FROM receivable_flows AS r
+            WHERE r.distributor_id = c.distributor_id AND NOT EXISTS (
+                SELECT FROM orders AS o WHERE o.order_no = r.order_no AND o.pays = 'by_channel')) AS f
         WHERE c.outstanding_minor <> f.amount_minor""",
     "credit_held_as_holds": """
         SELECT c.distributor_id AS subject,

@@ -11,6 +11,7 @@ from storage import (
     catalog,
     catalog_search,
     category_attributes,
+    checkouts,
     events,
     fulfilment,
     gate,
@@ -23,6 +24,7 @@ from storage import (
     risk,
     settlement,
     suppliers,
+    users,
 )
 
 TABLE_MODULES = (
@@ -30,6 +32,7 @@ TABLE_MODULES = (
     catalog,
     catalog_search,
     category_attributes,
+    checkouts,
     events,
     fulfilment,
     gate,
@@ -42,6 +45,7 @@ TABLE_MODULES = (
     risk,
     settlement,
     suppliers,
+    users,
 )
 """Named so that importing them, which registers their tables, is plainly on purpose."""
 

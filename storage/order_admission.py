@@ -9,6 +9,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from domain.access import HOUSE, PrincipalKind
+from domain.payments import Pays
 from storage.database import Connection
 
 
@@ -16,7 +18,8 @@ from storage.database import Connection
 class Wish:
     """A claim with all that its distributor brings: contract, grants, blocks, and the risk rules in force.
 
-    `promoting`: some promotion without a coupon is active, so that pricing has to look.
+    `promoting`: some promotion without a coupon is active, so that pricing has to look. `pays`: who pays for it; what
+    its buyer pays holds no credit.
     """
 
     order_no: int
@@ -32,6 +35,20 @@ class Wish:
     denied: bool
     placed: bool
     promoting: bool = False
+    pays: str = Pays.ON_ACCOUNT
+
+    @property
+    def on_account(self) -> bool:
+        """Whether the distributor's credit line pays."""
+        return self.pays == Pays.ON_ACCOUNT
+
+    @property
+    def actor(self) -> str:
+        """Who asked, as logs name it: in our own storefront the shopper."""
+        buyer = self.request.get("buyer_ref")
+        if self.distributor_id == HOUSE and buyer:
+            return f"{PrincipalKind.USER}/{buyer}"
+        return f"{PrincipalKind.DISTRIBUTOR}/{self.distributor_id}"
 
 
 async def read_wish(cx: Connection, order_no: int) -> Wish | None:
@@ -48,7 +65,7 @@ async def read_wish(cx: Connection, order_no: int) -> Wish | None:
 
 
 _WISH = """
-       c.request, d.id AS distributor_id, d.status AS distributor_status, d.channel, d.currency,
+       c.request, d.id AS distributor_id, d.status AS distributor_status, d.channel, d.currency, d.pays,
        coalesce((SELECT jsonb_agg(jsonb_build_object('resource_kind', resource_kind, 'resource_id', resource_id,
                                   'valid_from', valid_from, 'valid_to', valid_to))
                  FROM grants WHERE principal_id = d.id AND action = 'order:create'), '[]') AS grants,
@@ -215,18 +232,20 @@ class NewLine:
 _PLACED = """
 placed AS (
     INSERT INTO orders (order_no, distributor_id, client_order_no, buyer_ref, device_ref, address_ref,
-                        host_workflow_id, status, currency, total_minor, all_or_nothing, contact, ship_to,
-                        created_at, updated_at)
+                        host_workflow_id, status, currency, total_minor, all_or_nothing, contact, ship_to, pays,
+                        revives, created_at, updated_at)
     SELECT %(order_no)s, %(distributor)s, %(client_order_no)s, %(buyer)s, %(device)s, %(address)s, %(host)s,
-           'pending', %(currency)s, %(total)s, %(whole)s, %(contact)s, %(ship_to)s, %(at)s, %(at)s FROM {source}
+           'pending', %(currency)s, %(total)s, %(whole)s, %(contact)s, %(ship_to)s, %(pays)s, %(revives)s, %(at)s,
+           %(at)s FROM {source}
     RETURNING order_no),
 log AS (
     INSERT INTO order_events (order_no, seq, axis, event, from_state, to_state, actor, at)
     SELECT order_no, 1000, 'status', 'place', '', 'pending', %(actor)s, %(at)s FROM placed)
 """
-_INSERT_UNOPENED = f"WITH {_PLACED.format(source='(VALUES (1)) AS once')} SELECT order_no FROM placed"
-_INSERT = f"""
-WITH credit AS (
+_ONCE = "(VALUES (1)) AS once"
+_INSERT_UNOPENED = f"WITH {_PLACED.format(source=_ONCE)} SELECT order_no FROM placed"
+_CREDIT = """
+credit AS (
     UPDATE credit_lines SET held_minor = held_minor + %(total)s
     WHERE distributor_id = %(distributor)s
       AND limit_minor + prepaid_minor - outstanding_minor - held_minor >= %(total)s
@@ -234,8 +253,9 @@ WITH credit AS (
 hold AS (
     INSERT INTO credit_holds (order_no, distributor_id, amount_minor)
     SELECT %(order_no)s, distributor_id, %(total)s FROM credit),
-{_PLACED.format(source="credit")},
-shots AS (
+"""
+_LINES = """
+, shots AS (
     INSERT INTO snapshots (id, body, created_at)
     SELECT DISTINCT ON (id) id, body, %(at)s FROM unnest(%(snapshot_id)s::text[], %(snapshot)s::jsonb[]) AS s (id, body)
     ORDER BY id ON CONFLICT (id) DO NOTHING)
@@ -251,6 +271,8 @@ FROM placed, unnest(%(line_no)s::int[], %(sku_id)s::text[], %(product_id)s::text
            starts_at, visitors, account)
 RETURNING line_no
 """
+_INSERT_ON_ACCOUNT = f"WITH {_CREDIT} {_PLACED.format(source='credit')} {_LINES}"
+_INSERT_PAID_BY_BUYER = f"WITH {_PLACED.format(source=_ONCE)} {_LINES}"
 
 
 async def insert_order(
@@ -259,7 +281,7 @@ async def insert_order(
     """Hold credit and record the order as `pending`, before anything waits, with the first row of its log.
 
     False, and nothing is done, where the credit is not free. One statement: all orders of a distributor wait for its
-    row of credit.
+    row of credit. An order that its buyer pays needs none.
     """
     columns: dict[str, Any] = {
         name: [getattr(line, name) for line in lines]
@@ -273,7 +295,8 @@ async def insert_order(
     columns["visitors"] = [Jsonb(line.visitors) if line.visitors else None for line in lines]
     total_minor = sum(line.total_minor for line in lines)
     order = _order_values(wish, total_minor, host_workflow_id, at)
-    cursor = await cx.execute(_INSERT, {**columns, **order})
+    insert = _INSERT_ON_ACCOUNT if wish.on_account else _INSERT_PAID_BY_BUYER
+    cursor = await cx.execute(insert, {**columns, **order})
     return await cursor.fetchone() is not None
 
 
@@ -297,6 +320,8 @@ def _order_values(wish: Wish, total_minor: int, host_workflow_id: str, at: datet
         "whole": bool(request.get("all_or_nothing")),
         "contact": Jsonb(request["contact"]) if request.get("contact") else None,
         "ship_to": Jsonb(request["ship_to"]) if request.get("ship_to") else None,
-        "actor": f"distributor/{wish.distributor_id}",
+        "pays": wish.pays,
+        "revives": int(request["revives"]) if request.get("revives") else None,
+        "actor": wish.actor,
         "at": at,
     }

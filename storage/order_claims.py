@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from domain.access import Fence
 from domain.errors import DomainError
 from storage.database import Connection
 
@@ -140,12 +141,13 @@ async def exists(cx: Connection, *, distributor_id: str, idempotency_key: str, c
     return await _first(cx, distributor_id, idempotency_key, client_order_no) is not None
 
 
-async def is_accepted(cx: Connection, order_no: int, *, distributor_id: str | None) -> bool:
-    """Whether the number was given to this distributor (or to any, for None): its order will follow, or be refused."""
+async def is_accepted(cx: Connection, order_no: int, fence: Fence) -> bool:
+    """Whether the number was given to somebody within the fence: its order will follow, or be refused."""
     cursor = await cx.execute(
         "SELECT 1 FROM order_claims WHERE order_no = %(order)s "
-        "AND (%(distributor)s::text IS NULL OR distributor_id = %(distributor)s)",
-        {"order": order_no, "distributor": distributor_id},
+        "AND (%(distributor)s::text IS NULL OR distributor_id = %(distributor)s) "
+        "AND (%(buyer)s::text IS NULL OR request ->> 'buyer_ref' = %(buyer)s)",
+        {"order": order_no, "distributor": fence.distributor_id, "buyer": fence.buyer_id},
     )
     return await cursor.fetchone() is not None
 

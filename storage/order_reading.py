@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from domain.access import Fence
 from storage.database import Connection
 
 
@@ -24,7 +25,7 @@ async def read_core(cx: Connection, order_no: int) -> tuple[dict[str, Any] | Non
 
 @dataclass(frozen=True, slots=True)
 class OrderHead:
-    """What a route needs before it acts: whose order it is, where it stands, which workflow writes it."""
+    """What a route needs before it acts: whose order it is, where it stands, who pays, which workflow writes it."""
 
     order_no: int
     distributor_id: str
@@ -32,30 +33,35 @@ class OrderHead:
     in_review: bool
     version: int
     host_workflow_id: str
+    pays: str
     escalated: bool
 
 
-async def read_head(cx: Connection, order_no: int, *, distributor_id: str | None) -> OrderHead | None:
-    """The order's head, for `distributor_id` only where one is given: a foreign order does not exist."""
+async def read_head(cx: Connection, order_no: int, fence: Fence) -> OrderHead | None:
+    """The order's head. Within the fence only: a foreign order does not exist."""
     cursor = await cx.execute(
         """
-        SELECT order_no, distributor_id, status, in_review, version, host_workflow_id,
+        SELECT order_no, distributor_id, status, in_review, version, host_workflow_id, pays,
                EXISTS (SELECT 1 FROM bookings b WHERE b.order_no = o.order_no AND b.escalated_at IS NOT NULL
                        AND b.decided_at IS NULL) AS escalated
         FROM orders o WHERE order_no = %(order)s
           AND (%(distributor)s::text IS NULL OR distributor_id = %(distributor)s)
+          AND (%(buyer)s::text IS NULL OR buyer_ref = %(buyer)s)
         """,
-        {"order": order_no, "distributor": distributor_id},
+        {"order": order_no, "distributor": fence.distributor_id, "buyer": fence.buyer_id},
     )
     row = await cursor.fetchone()
     return OrderHead(**row) if row else None
 
 
-async def read_detail(cx: Connection, order_no: int, *, distributor_id: str | None) -> dict[str, Any] | None:
-    """Everything about one order in one statement: axes, lines, discounts, tickets, bookings, flows, timeline."""
+async def read_detail(cx: Connection, order_no: int, fence: Fence) -> dict[str, Any] | None:
+    """Everything about one order in one statement: axes, lines, discounts, tickets, bookings, flows, timeline.
+
+    Within the fence only.
+    """
     cursor = await cx.execute(
         """
-        SELECT o.*,
+        SELECT o.*, (SELECT s.order_no FROM orders s WHERE s.revives = o.order_no) AS revived_by,
           (SELECT jsonb_agg(to_jsonb(l) || jsonb_build_object('snapshot', s.body) ORDER BY l.line_no)
              FROM order_lines l JOIN snapshots s ON s.id = l.snapshot_id WHERE l.order_no = o.order_no) AS lines,
           (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.line_no, d.rank)
@@ -81,8 +87,9 @@ async def read_detail(cx: Connection, order_no: int, *, distributor_id: str | No
              FROM order_exceptions x WHERE x.order_no = o.order_no) AS exceptions
         FROM orders o WHERE o.order_no = %(order)s
           AND (%(distributor)s::text IS NULL OR o.distributor_id = %(distributor)s)
+          AND (%(buyer)s::text IS NULL OR o.buyer_ref = %(buyer)s)
         """,
-        {"order": order_no, "distributor": distributor_id},
+        {"order": order_no, "distributor": fence.distributor_id, "buyer": fence.buyer_id},
     )
     return await cursor.fetchone()
 

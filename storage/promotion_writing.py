@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from domain.access import Fence
 from domain.promotion_terms import PromotionInvalid
 from domain.promotions import (
     LIFECYCLE,
@@ -105,18 +106,17 @@ _VISIBLE = """
 (%(distributor)s::text IS NULL OR (
     p.state = 'active' AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
     AND (p.scope->'distributor_ids' = '[]' OR p.scope->'distributor_ids' ? %(distributor)s)
+    AND (%(buyer)s::text IS NULL OR p.scope->'buyer_refs' = '[]' OR p.scope->'buyer_refs' ? %(buyer)s)
     AND (p.scope->'channels' = '[]' OR p.scope->'channels' ? (
         SELECT channel FROM distributors WHERE id = %(distributor)s))))
 """
 
 
-async def get_promotion(
-    cx: Connection, promotion_id: str, *, distributor_id: str | None, now: datetime
-) -> dict[str, Any]:
-    """One promotion; for a distributor only what it can use. Raises PromotionNotFound."""
+async def get_promotion(cx: Connection, promotion_id: str, fence: Fence, *, now: datetime) -> dict[str, Any]:
+    """One promotion; for a distributor or a shopper only what it can use. Raises PromotionNotFound."""
     cursor = await cx.execute(
         f"SELECT p.* FROM promotions p WHERE p.id = %(id)s AND {_VISIBLE}",
-        {"id": promotion_id, "distributor": distributor_id, "now": now},
+        {"id": promotion_id, "distributor": fence.distributor_id, "buyer": fence.buyer_id, "now": now},
     )
     row = await cursor.fetchone()
     if row is None:
@@ -126,14 +126,14 @@ async def get_promotion(
 
 async def list_promotions(
     cx: Connection,
+    fence: Fence,
     *,
-    distributor_id: str | None,
     state: PromotionState | None,
     now: datetime,
     after: Sequence[str | int] | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """In the order of their ids; for a distributor those it can use."""
+    """In the order of their ids; for a distributor or a shopper those it can use."""
     cursor = await cx.execute(
         f"""
         SELECT p.* FROM promotions p
@@ -143,7 +143,8 @@ async def list_promotions(
         {
             "after": after[0] if after else "",
             "state": state,
-            "distributor": distributor_id,
+            "distributor": fence.distributor_id,
+            "buyer": fence.buyer_id,
             "now": now,
             "limit": limit,
         },

@@ -20,6 +20,7 @@ class StoredTicket:
 
     ref: TicketRef
     distributor_id: str
+    buyer_ref: str | None
     product_id: str
     product_title: str
     variant_title: str
@@ -54,12 +55,12 @@ class StoredTicket:
 
 
 _PLAIN = (
-    "distributor_id", "product_id", "product_title", "variant_title", "variant", "starts_at", "time_zone", "code",
-    "code_format", "supplier_ticket_id", "issued_at", "position",
+    "distributor_id", "buyer_ref", "product_id", "product_title", "variant_title", "variant", "starts_at", "time_zone",
+    "code", "code_format", "supplier_ticket_id", "issued_at", "position",
 )  # fmt: skip
 
 _TICKET = """
-SELECT t.*, o.distributor_id, l.product_id, coalesce(l.starts_at, k.event_at) AS starts_at,
+SELECT t.*, o.distributor_id, o.buyer_ref, l.product_id, coalesce(l.starts_at, k.event_at) AS starts_at,
        coalesce(s.body #>> '{product,title}', p.title) AS product_title,
        coalesce(s.body #>> '{sku,title}', k.title) AS variant_title,
        coalesce(s.body #> '{sku,attributes}', k.attributes) AS variant,

@@ -23,6 +23,7 @@ KEYS = TicketKeys.read("printing")
 OWN = StoredTicket(
     ref=TicketRef(1039000000000000001, 1, 0),
     distributor_id="north",
+    buyer_ref=None,
     product_id="prd",
     product_title="故宫博物院《千里江山图》特展 Imperial Palace",
     variant_title="成人票 Adult",

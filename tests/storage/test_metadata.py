@@ -12,8 +12,8 @@ from storage.metadata import metadata
 
 SMALL = frozenset(
     {
-        "alarm_s", "asked", "attempt", "attempts", "buyer_limit", "elapsed_ms", "fee_bp", "line_no", "lock_s",
-        "max_concurrent", "node", "pay_s", "quantity", "rank", "slot", "status", "tries", "unit", "vacancies",
+        "alarm_s", "asked", "attempt", "attempts", "buyer_limit", "elapsed_ms", "failed_logins", "fee_bp", "line_no",
+        "lock_s", "max_concurrent", "node", "pay_s", "quantity", "rank", "slot", "status", "tries", "unit", "vacancies",
         "version", "weight_g", "window_s",
     }
 )  # fmt: skip
