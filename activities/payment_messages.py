@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from domain.channels import Charge, PayAction, PaymentTold, QuerySchedule, RefundTold
+from domain.channels import Charge, PayAction, PaymentTold, QuerySchedule
 from domain.errors import Refusal
 from domain.payments import PayStatus, RefundState
 
@@ -45,8 +45,8 @@ class PaymentPlan:
     schedule: QuerySchedule
     call_timeout_s: float
     alarm_s: float
-    asked_channel: bool = False
     action: PayAction | None = None
+    reason: str = ""
     refunds: tuple[str, ...] = ()
 
 
@@ -88,7 +88,7 @@ class AwaitPayer:
 
 @dataclass(frozen=True, slots=True)
 class BookCharges:
-    """Money that a channel says it took, however we heard of it. `channel_id`: for pay orders that are not ours."""
+    """Money that a channel says it took, however we heard of it."""
 
     pay_id: str
     at: datetime
@@ -103,6 +103,7 @@ class Booked:
     status: PayStatus
     parts: tuple[PlannedPart, ...] = ()
     refunds: tuple[str, ...] = ()
+    paid_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +308,12 @@ class RefundStanding:
     state: RefundState
 
 
-ChannelReport = PaymentTold | RefundTold
-"""What a channel told us unasked, once it is in the journal."""
+@dataclass(frozen=True, slots=True)
+class ChannelReport:
+    """What a channel told us unasked about a payment, once it is in the journal."""
+
+    channel_id: str
+    told: PaymentTold
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,3 +279,19 @@ class PaymentDecided(DomainError):
     @property
     def facts(self) -> dict[str, object]:
         return {"state": self.state, "allowed_from": ["created", "pending"]}
+
+
+class RefundNotFailed(DomainError):
+    """Only a refund that its channel has refused waits for a person."""
+
+    code = "refund_state_conflict"
+
+    def __init__(self, refund_id: str, state: str) -> None:
+        super().__init__(
+            f"Refund {refund_id} is `{state}`; a person decides only about those that are `refund_failed`."
+        )
+        self.state = state
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return {"state": self.state, "allowed_from": ["refund_failed"]}

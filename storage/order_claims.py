@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -162,3 +163,18 @@ async def unanswered(cx: Connection, *, after: int, limit: int) -> list[Unanswer
         (after, limit),
     )
     return [Unanswered(**row) async for row in cursor]
+
+
+async def claim_successor(cx: Connection, order_no: int, successor_no: int, *, total_minor: int, at: datetime) -> None:
+    """Claim an order that asks for what `order_no` asked for, at its prices and total, in its place. Once per order."""
+    await cx.execute(
+        """
+        INSERT INTO order_claims (order_no, distributor_id, idempotency_key, body_hash, request, sent_until, created_at)
+        SELECT %(successor)s, distributor_id, 'revives/' || %(order)s, '',
+               request || jsonb_build_object('revives', %(order)s::bigint, 'expected_total', jsonb_build_object(
+                   'amount_minor', %(total)s::bigint, 'currency', request ->> 'currency')),
+               %(at)s, %(at)s
+        FROM order_claims WHERE order_no = %(order)s
+        """,
+        {"successor": successor_no, "order": order_no, "total": total_minor, "at": at},
+    )

@@ -100,6 +100,19 @@ async def use(cx: Connection, pay: PayOrder, order: Order, at: datetime) -> list
     return [applied(pay, order.order_no, part.share.total_minor, at)]
 
 
+async def orders_of(cx: Connection, pay_id: str) -> list[int]:
+    """The numbers of its orders, ascending: the order in which they are locked."""
+    cursor = await cx.execute("SELECT order_no FROM pay_order_parts WHERE pay_id = %s ORDER BY order_no", (pay_id,))
+    return [row["order_no"] for row in await cursor.fetchall()]
+
+
+async def read_action(cx: Connection, pay_id: str) -> dict[str, Any] | None:
+    """What the payer has to do; None while the channel has not said it."""
+    cursor = await cx.execute("SELECT action FROM pay_orders WHERE id = %s", (pay_id,))
+    row = await cursor.fetchone()
+    return row["action"] if row else None
+
+
 async def kinds_of(cx: Connection, pay_id: str) -> list[str]:
     """The kinds of goods that it pays for."""
     cursor = await cx.execute(

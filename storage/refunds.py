@@ -12,6 +12,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from domain.pay_order import PayPart
 from domain.payments import Parts, RefundExceedsPaid
 from storage.database import Connection
 
@@ -24,6 +25,11 @@ class Share:
     order_no: int
     paid: Parts
     going_back: Parts
+
+    @classmethod
+    def whole(cls, pay_id: str, part: PayPart) -> Share:
+        """Of an order that nothing has gone back for."""
+        return cls(pay_id, part.order_no, part.share, Parts())
 
     @property
     def left(self) -> Parts:
@@ -232,6 +238,14 @@ async def ask_again(cx: Connection, refund_id: str, *, actor: str) -> None:
     await cx.execute(
         "UPDATE refunds SET state = 'refunding', tries = tries + 1, actor = %s WHERE id = %s", (actor, refund_id)
     )
+
+
+async def open_of_payment(cx: Connection, pay_id: str) -> list[str]:
+    """Ids of what is on its way back of a pay order and belongs to no order's line."""
+    cursor = await cx.execute(
+        "SELECT id FROM refunds WHERE pay_id = %s AND line_no IS NULL AND state = 'refunding' ORDER BY id", (pay_id,)
+    )
+    return [row["id"] for row in await cursor.fetchall()]
 
 
 async def note_reference(cx: Connection, refund_id: str, channel_reference: str) -> None:

@@ -10,7 +10,16 @@ from temporalio import workflow
 from temporalio.common import Priority
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
-from workflows.policies import DATABASE, ONCE, OUR_DATABASE, SUPPLIER_GRACE, UNDO_AT_SUPPLIER
+from workflows.payment_ids import channel_queue
+from workflows.policies import (
+    CHANNEL_GRACE,
+    CHANNEL_QUEUE,
+    DATABASE,
+    ONCE,
+    OUR_DATABASE,
+    SUPPLIER_GRACE,
+    UNDO_AT_SUPPLIER,
+)
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -60,6 +69,22 @@ async def at_supplier(
         schedule_to_close_timeout=timeout + queue_for,
         retry_policy=ONCE,
         priority=Priority(priority_key=priority),
+        summary=summary,
+    )
+
+
+async def at_channel(
+    step: Callable[[Any, M], Awaitable[R]], message: M, *, channel_id: str, timeout_s: float, summary: str
+) -> R:
+    """One call on the channel's queue, sent at most once. Raises ActivityError where its outcome is not known."""
+    timeout = timedelta(seconds=timeout_s) + CHANNEL_GRACE
+    return await workflow.execute_activity_method(
+        step,
+        message,
+        task_queue=channel_queue(channel_id),
+        start_to_close_timeout=timeout,
+        schedule_to_close_timeout=timeout + CHANNEL_QUEUE,
+        retry_policy=ONCE,
         summary=summary,
     )
 

@@ -28,10 +28,9 @@ def refund_of(refund_no: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HostPayment:
-    """The pay order, by id: everything else is in the database. `channel_id`: who spoke of one that is not ours."""
+    """The pay order, by id: everything else is in the database."""
 
     pay_id: str
-    channel_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

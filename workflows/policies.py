@@ -74,3 +74,18 @@ SHORTEST_PAUSE_S = 0.2
 
 DENIALS_BELIEVED_LOST = 5
 """After this often *not found* from a supplier that refuses to cancel, what it may keep is booked as lost."""
+
+CHANNEL_GRACE = timedelta(seconds=10)
+"""What a channel's activity may take beyond the call itself: reading the request, noting the answer."""
+
+CHANNEL_QUEUE = timedelta(minutes=5)
+"""How long a call may wait for a free slot of its channel's queue before its outcome counts as unclear."""
+
+ORDER_ANSWERS = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)),
+)
+"""Telling an order that it is paid, until it has answered: for ever."""
+
+PAID_LATE_LOOK = timedelta(minutes=5)
+"""How often an order that has run out looks whether its payment is decided, should nobody tell it."""
