@@ -11,7 +11,7 @@ from domain.categories import CATEGORIES, LineTerms
 from domain.operations import ISSUED, Call, Operation, delivering, issuing
 from domain.order import Order
 from domain.orders import OrderStatus, allowed_actions
-from domain.payments import Pays, RefundState
+from domain.payments import RefundState
 from storage import bookings, order_admission, order_promotions, order_reading, order_stock, refunds
 from storage.database import Connection
 
@@ -136,9 +136,9 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
     )
 
 
-def answer_facts(order: Order, pays: str = Pays.ON_ACCOUNT) -> dict[str, Any]:
+def answer_facts(order: Order) -> dict[str, Any]:
     """What placing answers, and answers again for ever: plain JSON, no personal data."""
-    actions = allowed_actions(order.status, review=order.in_review, operator=False, escalated=False, pays=pays)
+    actions = allowed_actions(order.status, review=order.in_review, operator=False, escalated=False, pays=order.pays)
     return {
         "order_no": order.order_no,
         "status": str(order.status),
