@@ -65,6 +65,7 @@ CATALOGUE: dict[str, Kind] = {
     "unknown_kind": Kind(422, "Unknown kind", "`known` names the kinds of things that are sold."),
     "not_grantable": Kind(422, "Not grantable", "Only an operator's role gives this action."),
     "promotion_invalid": Kind(422, "Invalid promotion", "Terms, window or coupons that nobody can have meant."),
+    "voucher_invalid": Kind(422, "Invalid voucher", "A voucher that nobody can have meant; `detail` says why."),
     "order_state_conflict": Kind(409, "State conflict", "`state` is the order's, `allowed_from` names the legal ones."),
     "illegal_transition": Kind(409, "State conflict", "`state` is the present one, `allowed_from` the legal ones."),
     "ticket_unknown": Kind(404, "Ticket unknown", "No ticket has this code: do not admit; look up the order."),
