@@ -30,6 +30,7 @@ from activities.payloads import DATA_CONVERTER
 from activities.promotions import PromotionActivities
 from activities.supplier_directory import Directory
 from activities.suppliers import SupplierActivities
+from adapters.payments.registry import PROTOCOLS as CHANNELS
 from domain.categories import CATEGORIES
 from settings import Settings
 from storage.database import Database
@@ -77,6 +78,7 @@ class Workers:
         self, settings: Settings, client: Client, database: Database, *, interceptors: Sequence[Interceptor] = ()
     ) -> None:
         CATEGORIES.load(settings.kind_places)
+        CHANNELS.load(settings.channel_places)
         self._settings = settings
         self._client = client
         self._database = database

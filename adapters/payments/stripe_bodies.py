@@ -29,9 +29,6 @@ from domain.channels import (
     Unpaid,
 )
 
-PAY_ID, REFUND_NO = "pay_id", "refund_no"
-"""Our references, in the metadata of what we make there."""
-
 Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
 Seconds = Annotated[int, Field(ge=0, lt=1 << 33)]
 Amount = Annotated[int, Field(ge=0, lt=1 << 53)]
@@ -42,6 +39,13 @@ class _Body(BaseModel):
     """Unknown fields are Stripe's business; known ones keep their type and a bounded length."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, str_max_length=5_000)
+
+
+class Metadata(_Body):
+    """Our references on what we make there; others' objects have none."""
+
+    pay_id: Name | None = None
+    refund_no: Name | None = None
 
 
 class LastError(_Body):
@@ -64,11 +68,7 @@ class IntentBody(_Body):
     client_secret: Name | None = None
     latest_charge: ChargeBody | Name | None = None
     last_payment_error: LastError | None = None
-    metadata: dict[str, str] = {}
-
-    @property
-    def pay_id(self) -> str:
-        return self.metadata.get(PAY_ID, "")
+    metadata: Metadata = Metadata()
 
     def failure_code(self) -> str:
         error = self.last_payment_error or LastError()
@@ -79,7 +79,7 @@ class RefundBody(_Body):
     id: Name
     status: Name | None = None
     failure_reason: Name | None = None
-    metadata: dict[str, str] = {}
+    metadata: Metadata = Metadata()
 
 
 class _Refunds(_Body):
@@ -107,7 +107,7 @@ class SourceBody(_Body):
     """The charge or refund that a balance transaction is about."""
 
     id: Name
-    metadata: dict[str, str] = {}
+    metadata: Metadata = Metadata()
 
 
 class BalanceBody(_Body):
@@ -181,20 +181,21 @@ def read_event(document: Mapping[str, Any]) -> ChannelEvent:
 def _payment_told(event: EventBody) -> ChannelEvent:
     """By the event's type, not by the intent's status: a repeated event shows the intent as it was then."""
     intent = IntentBody.model_validate(event.data.object)
-    if not intent.pay_id:
+    pay_id = intent.metadata.pay_id
+    if pay_id is None:
         return NothingTold(event.id)
     if event.type == "payment_intent.canceled":
-        return PaymentTold(event.id, intent.pay_id, Closed())
+        return PaymentTold(event.id, pay_id, Closed())
     if event.type == "payment_intent.payment_failed":
-        return PaymentTold(event.id, intent.pay_id, PaymentFailed(intent.failure_code()))
+        return PaymentTold(event.id, pay_id, PaymentFailed(intent.failure_code()))
     paid = _paid(intent, _at(event.created))
-    return NothingTold(event.id) if isinstance(paid, Unclear) else PaymentTold(event.id, intent.pay_id, paid)
+    return NothingTold(event.id) if isinstance(paid, Unclear) else PaymentTold(event.id, pay_id, paid)
 
 
 def _refund_told(event: EventBody, refund: RefundBody) -> ChannelEvent:
     answer = judge_refund(refund)
-    pay_id, refund_no = refund.metadata.get(PAY_ID, ""), refund.metadata.get(REFUND_NO, "")
-    if not pay_id or not refund_no or isinstance(answer, Unclear):
+    pay_id, refund_no = refund.metadata.pay_id, refund.metadata.refund_no
+    if pay_id is None or refund_no is None or isinstance(answer, Unclear):
         return NothingTold(event.id)
     return RefundTold(event.id, pay_id, refund_no, answer)
 
@@ -209,10 +210,10 @@ def bill_line(transaction: BalanceBody) -> BillLine | None:
     )
     if kind is None:
         return None
-    reference = source.metadata.get(PAY_ID if kind == "payment" else REFUND_NO, "")
+    reference = source.metadata.pay_id if kind == "payment" else source.metadata.refund_no
     return BillLine(
         kind="payment" if kind == "payment" else "refund",
-        reference=reference,
+        reference=reference or "",
         channel_reference=source.id,
         amount_minor=transaction.amount,
         fee_minor=transaction.fee,

@@ -32,8 +32,6 @@ from adapters.payments import (
     RefundRequest,
 )
 from adapters.payments.stripe_bodies import (
-    PAY_ID,
-    REFUND_NO,
     BalanceBody,
     IntentBody,
     RefundBody,
@@ -110,7 +108,7 @@ class StripeChannel:
                     "amount": request.amount_minor,
                     "currency": request.currency.lower(),
                     "description": request.subject,
-                    "metadata": {PAY_ID: request.pay_id},
+                    "metadata": {"pay_id": request.pay_id},
                     "automatic_payment_methods": {"enabled": True},
                 },
                 {"idempotency_key": request.pay_id},
@@ -118,7 +116,7 @@ class StripeChannel:
         except (stripe.CardError, stripe.InvalidRequestError) as no:
             return Declined(*_refusal(no))
         intent = IntentBody.model_validate(made.to_dict())
-        if intent.pay_id != request.pay_id or intent.client_secret is None:
+        if intent.metadata.pay_id != request.pay_id or intent.client_secret is None:
             return Unclear("the answer is not the intent that was asked for")
         return Created(PayAction("token", token=intent.client_secret), intent.id)
 
@@ -143,7 +141,7 @@ class StripeChannel:
     async def _search(self, pay_id: str, timeout_s: float) -> str:
         """The id of the intent that was made for `pay_id`; empty for none (yet)."""
         found = await self._stripe(timeout_s).v1.payment_intents.search_async(
-            {"query": f"metadata['{PAY_ID}']:'{pay_id}'", "limit": 2}
+            {"query": f"metadata['pay_id']:'{pay_id}'", "limit": 2}
         )
         intents = [IntentBody.model_validate(each.to_dict()) for each in found.data]
         if len(intents) > 1:
@@ -175,14 +173,18 @@ class StripeChannel:
                 {
                     "charge": request.payment_id,
                     "amount": request.amount_minor,
-                    "metadata": {PAY_ID: request.pay_id, REFUND_NO: request.refund_no, "reason": request.reason[:500]},
+                    "metadata": {
+                        "pay_id": request.pay_id,
+                        "refund_no": request.refund_no,
+                        "reason": request.reason[:500],
+                    },
                 },
                 {"idempotency_key": request.refund_no},
             )
         except (stripe.CardError, stripe.InvalidRequestError) as no:
             return RefundDeclined(*_refusal(no))
         refund = RefundBody.model_validate(made.to_dict())
-        if refund.metadata.get(REFUND_NO) != request.refund_no:
+        if refund.metadata.refund_no != request.refund_no:
             return Unclear("the answer is not the refund that was asked for")
         return judge_refund(refund)
 
@@ -199,7 +201,7 @@ class StripeChannel:
             raise
         async for each in page.auto_paging_iter():
             refund = RefundBody.model_validate(each.to_dict())
-            if refund.metadata.get(REFUND_NO) == request.refund_no:
+            if refund.metadata.refund_no == request.refund_no:
                 return judge_refund(refund)
         return NotKnown()
 
@@ -274,7 +276,7 @@ async def _settled(work: Awaitable[A], timeout_s: float) -> A | Unclear | NotRea
 
 def _judged(known: StripeObject, pay_id: str) -> PaymentAnswer:
     intent = IntentBody.model_validate(known.to_dict())
-    if intent.pay_id != pay_id:
+    if intent.metadata.pay_id != pay_id:
         return Unclear("the answer is about another payment")
     return judge_intent(intent)
 

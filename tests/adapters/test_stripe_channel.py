@@ -156,6 +156,8 @@ def test_a_webhook_signed_with_another_secret_or_changed_afterwards_is_refused()
         an_event("payment_intent.succeeded", an_intent(latest_charge="ch\u0000")),
         an_event("payment_intent.succeeded", an_intent(), created=-1),
         an_event("payment_intent.succeeded", an_intent(), id=""),
+        an_event("payment_intent.succeeded", an_intent(metadata={"pay_id": "pay\u0000"})),
+        an_event("payment_intent.succeeded", an_intent(metadata={"pay_id": "\ud800"})),
     ],
 )
 def test_a_body_that_is_signed_and_not_what_stripe_sends_is_refused(body: bytes) -> None:
