@@ -73,7 +73,7 @@ class StripeCredentials(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    secret_key: str = Field(pattern=r"^(sk|rk)_[A-Za-z0-9_]{8,250}$")
+    secret_key: str = Field(pattern=r"^[\x21-\x7e]{8,250}$")
     webhook_secret: str = Field(pattern=r"^whsec_[A-Za-z0-9+/=_\-]{8,250}$")
 
 
@@ -193,8 +193,12 @@ class StripeChannel:
         return await _settled(self._query_refund(request, timeout_s), timeout_s)
 
     async def _query_refund(self, request: RefundRequest, timeout_s: float) -> RefundAnswer:
+        refunds = self._stripe(timeout_s).v1.refunds
         try:
-            page = await self._stripe(timeout_s).v1.refunds.list_async({"charge": request.payment_id, "limit": PAGE})
+            if request.channel_reference:
+                page = await refunds.list_async({"payment_intent": request.channel_reference, "limit": PAGE})
+            else:
+                page = await refunds.list_async({"charge": request.payment_id, "limit": PAGE})
         except stripe.InvalidRequestError as no:
             if no.code == MISSING:
                 return NotKnown()

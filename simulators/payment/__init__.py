@@ -1,1 +1,1 @@
-"""Simulated payment channels."""
+"""Payment channels that take money of payers, tell merchants, and give money back: each in its own protocol."""

@@ -26,7 +26,7 @@ from simulators.common.faults import Strike
 from simulators.payment.alipay_signing import is_app_s, joined, sign
 from simulators.payment.book import Payment
 from simulators.payment.channels import ChannelSettings
-from simulators.payment.dealings import Asked, BillLine, Notice, Refusal, RefundAsked
+from simulators.payment.dealings import Asked, BillLine, Notice, RefundAsked, Refusal
 from simulators.payment.faces import Office
 from simulators.payment.faults import Operation
 from simulators.payment.page import pay_url
@@ -225,12 +225,16 @@ class AlipayFace:
         rows = _rows(self._lines(channel, day))
         return StreamingResponse((f"{row}\n".encode("gb18030") for row in rows), media_type="text/csv; charset=gb18030")
 
-    def _lines(self, channel: ChannelSettings, day: date) -> Iterator[BillLine]:
-        """What falls on a day of Beijing's, which has hours of two days of UTC."""
+    def _lines(self, channel: ChannelSettings, day: date) -> Iterator[tuple[BillLine, Payment]]:
+        """What falls on a day of Beijing's, which has hours of two days of UTC; each with its trade."""
         for utc_day in (day - timedelta(days=1), day):
             for line in self._cashier.bill(channel, utc_day):
-                if datetime.fromtimestamp(line.at, BEIJING).date() == day:
-                    yield line
+                if line.kind == "payment":
+                    payment = self._cashier.payment(channel, line.reference)
+                else:
+                    payment = self._cashier.book.with_refund(channel.name, line.reference)
+                if payment is not None and datetime.fromtimestamp(line.at, BEIJING).date() == day:
+                    yield line, payment
 
 
 def _trade(payment: Payment) -> Fields:
@@ -275,15 +279,13 @@ def _notice(channel: ChannelSettings, payment: Payment, notice: Notice) -> Field
     return fields | {"gmt_payment": paid_at} if paid_at else fields
 
 
-def _rows(lines: Iterator[BillLine]) -> Iterator[str]:
+def _rows(lines: Iterator[tuple[BillLine, Payment]]) -> Iterator[str]:
     yield "#支付宝业务明细查询"
     yield COLUMNS
-    for line in lines:
-        kind = "交易" if line.kind == "payment" else "退款"
-        # A refund's line names its trade in the real thing; the number is what merchants go by.
-        order, number = (line.reference, "") if line.kind == "payment" else ("", line.reference)
-        cells = (f"{line.id}\t", f"{order}\t", kind, _written(line.at), _yuan(line.amount_minor), f"{number}\t")
-        yield ",".join((*cells, _yuan(-line.fee_minor)))
+    for line, payment in lines:
+        kind, number = ("交易", "") if line.kind == "payment" else ("退款", line.reference)
+        names = (f"{payment.id}\t", f"{payment.reference}\t", kind, _written(line.at))
+        yield ",".join((*names, _yuan(line.amount_minor), f"{number}\t", _yuan(-line.fee_minor)))
     yield END_OF_BILL
 
 

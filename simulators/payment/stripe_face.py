@@ -27,7 +27,7 @@ from simulators.common.callbacks import CallbackTarget, Letter, is_success
 from simulators.common.faults import Strike
 from simulators.payment.book import Charge, Payment, Refund
 from simulators.payment.channels import ChannelSettings
-from simulators.payment.dealings import Asked, BillLine, Notice, Refusal, RefundAsked
+from simulators.payment.dealings import Asked, BillLine, Notice, RefundAsked, Refusal
 from simulators.payment.faces import Office
 from simulators.payment.faults import Operation
 
