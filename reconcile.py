@@ -21,7 +21,7 @@ from settings import Settings
 from storage import bookings, order_claims, order_reading, units
 from storage.database import Database
 from workflows.deliveries import delivery_workflow_id
-from workflows.orders import order_workflow_id
+from workflows.order_ids import order_workflow_id
 
 PAGE = 500
 RPC_TIMEOUT = timedelta(seconds=10)

@@ -162,7 +162,7 @@ async def _park(cx: Connection, wish: Wish, at: datetime) -> None:
     assert order is not None
     order.park("risk_review")
     await save(cx, order, actor="system", at=at)
-    await order_claims.record_answer(cx, wish.order_no, {"facts": answer_facts(order, wish.pays)}, refused=False)
+    await order_claims.record_answer(cx, wish.order_no, {"facts": answer_facts(order)}, refused=False)
 
 
 def _new_plan(wish: Wish, priced: Priced, timings: OrderTimings, *, in_review: bool) -> OrderPlan:

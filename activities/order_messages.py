@@ -266,11 +266,26 @@ class Confirmation:
     """`gone`: lines whose stock was taken by others before payment (policy at_payment); they fail.
 
     `ahead`: the rows are further than the process, which has lost its latest steps: read them and go on from there.
+    `unusable`: the money has been decided about otherwise; the order stays locked.
     """
 
     gone: tuple[int, ...] = ()
     ahead: bool = False
+    unusable: bool = False
     parts: dict[int, tuple[Part, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMoney:
+    order_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyStanding:
+    """Where an order's lines stand, and the ids of refunds that are on their way back to its buyer."""
+
+    lines: dict[int, OrderStatus]
+    refunding: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from domain.categories import CATEGORIES, LineTerms
 from domain.operations import ISSUED, Call, Operation, delivering, issuing
 from domain.order import Order
 from domain.orders import OrderStatus, allowed_actions
-from domain.payments import Pays
-from storage import bookings, order_admission, order_promotions, order_reading, order_stock
+from domain.payments import RefundState
+from storage import bookings, order_admission, order_promotions, order_reading, order_stock, refunds
 from storage.database import Connection
 
 
@@ -82,6 +82,7 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
         withdrawn=True,
     )
     parts = await order_stock.parts_of(cx, order_no)
+    due = {each["line_no"] for each in await refunds.of_order(cx, order_no) if each["state"] != RefundState.REFUNDED}
     attempts: dict[int, list[BookingState]] = {}
     for booking in await bookings.of_order(cx, order_no):
         attempts.setdefault(booking["line_no"], []).append(
@@ -113,6 +114,7 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
             steps=steps_of(line["kind"], terms_of(offered[line["sku_id"]])),
             delivers=delivers(line["kind"], terms_of(offered[line["sku_id"]])),
             parts=tuple(Part(*part) for part in parts.get(line["line_no"], ())),
+            money_due=line["status"] == OrderStatus.REFUNDING and line["line_no"] in due,
         )
         for line in line_rows
     )
@@ -134,9 +136,9 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
     )
 
 
-def answer_facts(order: Order, pays: str = Pays.ON_ACCOUNT) -> dict[str, Any]:
+def answer_facts(order: Order) -> dict[str, Any]:
     """What placing answers, and answers again for ever: plain JSON, no personal data."""
-    actions = allowed_actions(order.status, review=order.in_review, operator=False, escalated=False, pays=pays)
+    actions = allowed_actions(order.status, review=order.in_review, operator=False, escalated=False, pays=order.pays)
     return {
         "order_no": order.order_no,
         "status": str(order.status),

@@ -56,6 +56,20 @@ class OrderTelling:
             raise ApplicationError("the order has neither taken the money nor gone", type="OrderUndecided")
         return served
 
+    @activity.defn
+    async def let_order_go(self, message: ServeOrder) -> None:
+        """Tell the order that its payment has ended without money. A repeat is harmless; one at rest needs no word."""
+        async with self._database.reading() as cx:
+            row = await pay_reading.read_target(cx, message.pay_id, message.target_no)
+        if row is None or row["status"] != OrderStatus.LOCKED:
+            return
+        try:
+            handle = self._client.get_workflow_handle(row["host_workflow_id"])
+            await handle.signal("payment_ended", message.pay_id, rpc_timeout=ANSWER_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
     async def _read(self, message: ServeOrder) -> OrderServed | None:
         """What the rows say; None while the order may still take the money."""
         async with self._database.transaction() as cx:

@@ -21,10 +21,12 @@ from activities.order_messages import (
     ExtendOrder,
     HoldStock,
     IntendBookings,
+    MoneyStanding,
     Opened,
     OpenOrder,
     Part,
     PlaceAnswer,
+    ReadMoney,
     RecordLock,
     RefuseOrder,
 )
@@ -34,9 +36,10 @@ from activities.order_writes import all_facts, intent_of, order_under_lock, save
 from domain.errors import Refusal
 from domain.order import Order
 from domain.orders import OrderStatus
+from domain.payments import RefundState
 from domain.placing import InsufficientStock
 from domain.settlement import flow_at_cancel, flows_at_lock
-from storage import bookings, codes, order_claims, order_credit, order_stock, pay_orders
+from storage import bookings, codes, order_claims, order_credit, order_reading, order_stock, pay_orders, refunds
 from storage.database import Connection, Database
 from storage.settlement import insert_flows
 
@@ -175,7 +178,7 @@ class OrderActivities:
                 elif order.on_account:
                     order.confirm_on_account(message.at)
                 else:
-                    return Confirmation(ahead=True)  # that money has been decided about otherwise
+                    return Confirmation(unusable=True)
                 gone = await order_stock.confirm(cx, order.order_no, at=message.at)
                 await _fail_gone(cx, order, gone, message.at)
                 await save(cx, order, actor=message.actor, at=message.at)
@@ -194,6 +197,17 @@ class OrderActivities:
             parts = await order_stock.parts_of(cx, order.order_no) if message.apart else {}
             apart = {line_no: tuple(Part(*part) for part in parts.get(line_no, ())) for line_no in message.apart}
             return Confirmation(tuple(gone), parts=apart)
+
+    @activity.defn
+    async def read_money(self, message: ReadMoney) -> MoneyStanding:
+        """Where its lines stand, and which refunds have not ended. Reads only."""
+        async with self._database.reading() as cx:
+            _, lines = await order_reading.read_core(cx, message.order_no)
+            asked = await refunds.of_order(cx, message.order_no)
+        return MoneyStanding(
+            {line["line_no"]: OrderStatus(line["status"]) for line in lines},
+            tuple(each["id"] for each in asked if each["state"] == RefundState.REFUNDING),
+        )
 
     @activity.defn
     async def intend_bookings(self, message: IntendBookings) -> None:

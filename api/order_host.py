@@ -30,7 +30,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.order_messages import OrderStanding, PlaceAnswer, SupplierReport
 from domain.errors import Refusal, Refused
-from workflows.orders import ORDER_TASK_QUEUE, PLACE_UPDATE_ID, HostOrder, OrderWorkflow, order_workflow_id
+from workflows.order_ids import HostOrder, order_workflow_id
+from workflows.orders import ORDER_TASK_QUEUE, PLACE_UPDATE_ID, OrderWorkflow
 
 A = TypeVar("A")
 

@@ -9,7 +9,7 @@ from typing import Any
 from demo.rest import parcels_of
 from settings import Settings
 from workflows.deliveries import delivery_workflow_id
-from workflows.orders import order_workflow_id
+from workflows.order_ids import order_workflow_id
 
 Order = Mapping[str, Any]
 

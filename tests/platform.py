@@ -44,7 +44,7 @@ from tests.interference import Interference
 from tests.traders import Caller, Simulated, Supplier, Ticket, Traders
 from worker import Workers
 from workflows.deliveries import delivery_workflow_id
-from workflows.orders import order_workflow_id
+from workflows.order_ids import order_workflow_id
 from workflows.resolutions import resolution_workflow_id
 
 AT_ONCE = InspectionTerms(promise_s=3600, waiting_s=30, grace_s=-30 * 86_400)
@@ -120,6 +120,25 @@ class Platform:
         """A line as a caller sends it who has seen the ticket's price."""
         price = {"amount_minor": ticket.price_minor, "currency": "CNY"}
         return {"sku_id": ticket.sku_id, "quantity": quantity, "unit_price": price, **more}
+
+    async def check_out(self, shopper: Caller, *lines: Ticket | tuple[Ticket, int], **body: Any) -> Response:
+        """`POST /v1/checkouts`."""
+        asked = [self.line(*line) if isinstance(line, tuple) else self.line(line) for line in lines]
+        return await self.api.post(
+            "/v1/checkouts", json={"currency": "CNY", "lines": asked, **body}, headers=shopper.once()
+        )
+
+    async def checkout(self, shopper: Caller, *lines: Ticket | tuple[Ticket, int], **body: Any) -> str:
+        """The id of a checkout that shows what these lines cost."""
+        answer = await self.check_out(shopper, *lines, **body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def place_checkout(
+        self, shopper: Caller, checkout_id: str, *, key: str | None = None, api: AsyncClient | None = None
+    ) -> Response:
+        """`POST /v1/orders` with what a checkout has shown."""
+        return await (api or self.api).post("/v1/orders", json={"checkout_id": checkout_id}, headers=shopper.once(key))
 
     async def placed(self, caller: Caller, *lines: Ticket | tuple[Ticket, int], **body: Any) -> int:
         """The number of an order that is locked now."""
@@ -286,6 +305,9 @@ class Platform:
     async def a_ticket(self, *suppliers: Supplier | tuple[Supplier, int], **facts: Any) -> Ticket:
         """A ticket on the shelf, bought from these suppliers in this order (each with its cost), or from a new one."""
         return await self.traders.a_ticket(*(suppliers or (await self.a_supplier(),)), **facts)
+
+    async def a_shopper(self) -> Caller:
+        return await self.traders.a_shopper()
 
     async def a_distributor(self, *, limit_minor: int = 100_000_000) -> Caller:
         return await self.traders.a_distributor(limit_minor)

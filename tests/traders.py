@@ -17,12 +17,13 @@ from psycopg.types.json import Jsonb
 from standardwebhooks import Webhook
 
 from api.account_views import first_grants
-from api.keys import mint
+from api.keys import USER, mint
 from domain.access import PrincipalKind, Role
 from settings import Settings
-from storage import accounts
+from storage import accounts, users
 from storage.accounts import ApiKeyRow, DistributorRow, OperatorRow
 from storage.database import Database
+from storage.users import UserRow, UserSessionRow
 
 PRICE_MINOR, COST_MINOR = 20_000, 17_000
 _numbers = itertools.count(1)
@@ -312,6 +313,22 @@ class Traders:
                 cx, row, limit_minor=limit_minor, prepaid_minor=0, grants=first_grants(distributor_id, now)
             )
         return await self._with_key(PrincipalKind.DISTRIBUTOR, distributor_id, now)
+
+    async def a_shopper(self) -> Caller:
+        """Logged in for a day; nobody knows the password."""
+        now, user_id = datetime.now(UTC), f"usr-{next(_numbers)}"
+        minted = mint(self._settings.pepper.get_secret_value(), USER)
+        session = UserSessionRow(
+            id=minted.id, user_id=user_id, secret_hmac=minted.secret_hmac, created_at=now,
+            expires_at=now + timedelta(days=1),
+        )  # fmt: skip
+        async with self._owner.transaction() as cx:
+            await users.add_user(
+                cx,
+                UserRow(id=user_id, email=f"{user_id}@buyer.example", name="Li Lei", password_hash="-", created_at=now),
+            )
+            await users.add_session(cx, session)
+        return Caller(user_id, minted.token)
 
     async def an_operator(self, role: Role = Role.ADMIN) -> Caller:
         now, operator_id = datetime.now(UTC), f"opr{next(_numbers)}"

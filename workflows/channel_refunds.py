@@ -88,9 +88,9 @@ class ChannelRefundWorkflow:
             return
         sent, asked, denials = False, 0, 0
         while self._state is RefundState.REFUNDING:
-            answer = self._take_told()
-            if answer is None:
-                answer = await (self._ask() if sent else self._send())
+            told = self._take_told()
+            answer: RefundAnswer = told or await (self._ask() if sent else self._send())
+            if told is None:
                 sent, asked = sent or not isinstance(answer, NotReachable), asked + 1
             denials = denials + 1 if isinstance(answer, NotKnown) else 0
             if denials >= DENIALS_BEFORE_RESEND:

@@ -36,6 +36,7 @@ from activities.suppliers import SupplierActivities
 from domain.operations import Notify, Operation, Record, Schedule, WaitForCallback
 from domain.units import UnitNotFound, UnitState
 from workflows.execution import at_supplier, durably
+from workflows.money_back import order_moves_again
 from workflows.policies import QUERY_TIMEOUT_S, SUPPLIER_QUEUE
 from workflows.refusals import refusals
 
@@ -246,12 +247,13 @@ class DeliveryWorkflow:
                 raise UnitNotFound(self._line_no, decision.unit)
         async with self._mutex:
             if decision.decision == "give_up":
-                await durably(
+                refund_id = await durably(
                     FulfilmentActivities.write_off,
                     WriteOff(
                         self._order_no, self._line_no, decision.unit, workflow.now(), decision.reason, decision.actor
                     ),
                 )
+                await order_moves_again(self._order_no, refund_id)
                 await self._read()
             state = self._units[decision.unit].state
             if decision.decision == "keep" or state is UnitState.VOID:

@@ -16,6 +16,7 @@ from workflows.policies import (
     CHANNEL_QUEUE,
     DATABASE,
     ONCE,
+    ORDER_ANSWERS,
     OUR_DATABASE,
     SUPPLIER_GRACE,
     UNDO_AT_SUPPLIER,
@@ -85,6 +86,17 @@ async def at_channel(
         start_to_close_timeout=timeout,
         schedule_to_close_timeout=timeout + CHANNEL_QUEUE,
         retry_policy=ONCE,
+        summary=summary,
+    )
+
+
+async def tell_order(step: Callable[[Any, M], Awaitable[R]], message: M, *, summary: str) -> R:
+    """Say something to an order's process until it has answered, for ever: what it is told is true already."""
+    return await workflow.execute_activity_method(
+        step,
+        message,
+        start_to_close_timeout=ORDER_ANSWERS["start_to_close_timeout"],
+        retry_policy=ORDER_ANSWERS["retry_policy"],
         summary=summary,
     )
 

@@ -42,7 +42,8 @@ BOUGHT_WHOLE: tuple[Operation, ...] = (Call(), ISSUED)
 
 
 class LineFulfilment:
-    """`tell` is called whenever something changed that a reader may see. `status` follows the rows."""
+    """`tell` is called whenever something changed that a reader may see. `status` follows the rows; `money_due`: all
+    that is left to do is that its buyer's money comes back."""
 
     def __init__(self, order_no: int, plan: LinePlan, tell: Callable[[], None]) -> None:
         self._order_no = order_no
@@ -52,6 +53,7 @@ class LineFulfilment:
         self._effect = effect_of(self._steps)
         self._pursuits: list[Pursuit] = []
         self.status = plan.status
+        self.money_due = plan.money_due
         if not self._sent_apart:
             self._pursue(())
         elif plan.status not in (OrderStatus.PENDING, OrderStatus.LOCKED):
@@ -80,6 +82,11 @@ class LineFulfilment:
     def _sent_apart(self) -> bool:
         own_stock = self._plan.stock_policy not in ("none", "codes")
         return isinstance(self._effect, Call) and self._effect.apart and own_stock
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is certain that it will not be issued, or has been taken back."""
+        return self.status is OrderStatus.REFUNDED or self.money_due
 
     @property
     def hands_out(self) -> bool:
@@ -142,9 +149,13 @@ class LineFulfilment:
         attempts = [each.attempt or each.take_offer(each.offers_after()[0]) for each in self._pursuits]
         return tuple(attempt.intent() for attempt in attempts)
 
-    def confirmed(self, parts: Sequence[Part], *, gone: bool) -> None:
-        """The line is paid: its parts are known now; `gone`: its stock was taken by others meanwhile."""
-        self.status = OrderStatus.REFUNDED if gone else OrderStatus.ISSUING
+    def confirmed(self, parts: Sequence[Part], *, gone: bool, money_due: bool) -> None:
+        """The line is paid: its parts are known now; `gone`: its stock was taken by others meanwhile, and `money_due`:
+        its buyer has yet to get the money back."""
+        if gone:
+            self._refunded(money_due=money_due)
+        else:
+            self.status = OrderStatus.ISSUING
         if self.apart:
             self._pursue(parts)
 
@@ -276,8 +287,20 @@ class LineFulfilment:
             rejected=tuple(each.attempt.booking for each in others if each not in gives_back),
             releasing=tuple(each.attempt.booking for each in gives_back),
         )
-        await durably(IssuanceActivities.record_failure, message)
-        self._end(OrderStatus.REFUNDED)
+        refund_id = await durably(IssuanceActivities.record_failure, message)
+        self._refunded(money_due=refund_id is not None)
+        self._tell()
+
+    def _refunded(self, *, money_due: bool) -> None:
+        """It fails, or is taken back: on account the money is back with that; a buyer has to wait for it."""
+        self.status = OrderStatus.REFUNDING if money_due else OrderStatus.REFUNDED
+        self.money_due = money_due
+
+    def money_stands(self, status: OrderStatus) -> None:
+        """What the rows say of a line whose buyer waits for money."""
+        if self.money_due:
+            self.status = status
+            self.money_due = status is OrderStatus.REFUNDING
 
     def _end(self, status: OrderStatus) -> None:
         self.status = status
@@ -307,8 +330,9 @@ class LineFulfilment:
         credit_minor = sum(each.required_attempt.cost_minor for each in self._pursuits)
         first = bookings[0] if bookings else BookingRef(self._order_no, self.line_no, 0, "")
         message = TakeBackLine(first, workflow.now(), reason, credit_minor, others=tuple(bookings[1:]))
-        await durably(IssuanceActivities.take_back_line, message)
-        self._end(OrderStatus.REFUNDED)
+        refund_id = await durably(IssuanceActivities.take_back_line, message)
+        self._refunded(money_due=refund_id is not None)
+        self._tell()
 
 
 def _booked_parts(plan: LinePlan) -> tuple[Part, ...]:

@@ -12,7 +12,9 @@ from datetime import timedelta
 from temporalio import workflow
 
 from activities.order_messages import LineDecision, OrderStanding, PlaceAnswer, ReviewDecision, SupplierReport
+from activities.payment_messages import PayOrderMessage
 from domain.orders import AT_REST, NotInState, OrderStatus, judge_cancel, judge_confirm, judge_extend
+from domain.payments import PaymentRequired
 from workflows.extending import extend_locks
 from workflows.order_story import OrderStory, Wish
 
@@ -45,7 +47,8 @@ class OrderProcess(OrderStory):
             return
         if self._wish is not None and self._wish.kind == "cancel" and self.status is OrderStatus.LOCKED:
             raise NotInState("confirm", OrderStatus.CANCELED, ("locked", "issuing", "issued"))
-        judge_confirm(self.status)
+        if judge_confirm(self.status) and self._by_channel:
+            raise PaymentRequired
 
     async def confirm(self, actor: str, wait_s: float) -> OrderStanding:
         """Begin issuing, unless it has begun, and wait up to `wait_s` for the outcome."""
@@ -62,11 +65,28 @@ class OrderProcess(OrderStory):
             )
         return self.standing()
 
+    async def pay(self, message: PayOrderMessage) -> OrderStanding:
+        """Its buyer's money is there: begin issuing, even where the hold has run out meanwhile and was kept for it."""
+        await workflow.wait_condition(lambda: not self._opening and self.status is not OrderStatus.PENDING)
+        while self.status is OrderStatus.LOCKED:
+            if message.pay_id in self._unusable:
+                raise NotInState("pay", self.status, ("locked (while its payment is open)",))
+            self._wish = self._wish or Wish("pay", f"payment/{message.pay_id}", pay_id=message.pay_id)
+            await workflow.wait_condition(lambda: self.status is not OrderStatus.LOCKED or self._wish is None)
+        if self.status in (OrderStatus.CANCELED, OrderStatus.REJECTED):
+            raise NotInState("pay", self.status, ("locked",))
+        return self.standing()
+
+    def payment_ended(self, pay_id: str) -> None:
+        """The payment that it may have been kept for is over: what has run out need not be kept any more."""
+        if self._kept_for == pay_id:
+            self._kept_for = ""
+
     def may_cancel(self) -> None:
         """Raises the DomainError that says why cancelling is not possible now."""
         if self._opening:
             return
-        if self._wish is not None and self._wish.kind == "confirm" and self.status is OrderStatus.LOCKED:
+        if self._wish is not None and self._wish.kind != "cancel" and self.status is OrderStatus.LOCKED:
             judge_cancel(OrderStatus.ISSUING)
         judge_cancel(self.status)
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from temporalio import workflow
+from temporalio.exceptions import ChildWorkflowError
 
 from activities.issuance import IssuanceActivities
 from activities.order_messages import (
@@ -20,6 +21,7 @@ from activities.order_messages import (
     OpenOrder,
     OrderPlan,
     PlaceAnswer,
+    ReadMoney,
     RecordLock,
     RefuseOrder,
     ReviewDecision,
@@ -28,22 +30,26 @@ from activities.orders import OrderActivities
 from activities.promotions import PromotionActivities
 from domain.errors import Refusal
 from domain.orders import AT_REST, OrderStatus, status_of
+from domain.payments import Pays
 from domain.placing import ReviewDenied
 from workflows.execution import durably
 from workflows.fulfilments import LineFulfilment
 from workflows.locking import SupplierLocks
+from workflows.money_back import begin_refund, order_gone
 from workflows.order_page import render_page
+from workflows.policies import PAID_LATE_LOOK, REFUND_LOOK
 from workflows.releases import Release
 from workflows.reviews import review_case, review_outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the buyer wants done with a locked (or still pending) order; the first wish wins."""
+    """What is wanted of a locked (or still pending) order; the first wish wins. `pay_id`: whose money is there."""
 
-    kind: Literal["confirm", "cancel"]
+    kind: Literal["confirm", "pay", "cancel"]
     actor: str
     reason: str = ""
+    pay_id: str = ""
 
 
 class _RowsAhead(Exception):
@@ -66,6 +72,8 @@ class OrderStory:
         self._expires_at: datetime | None = None
         self._gone: list[LineFulfilment] = []
         self._waits_for_review = False
+        self._kept_for = ""
+        self._unusable: set[str] = set()
         self._undoing = False
         self._standing_aside = False
         self._mutex = asyncio.Lock()
@@ -218,30 +226,46 @@ class OrderStory:
         return True
 
     async def _wait_for_wish_or_expiry(self) -> None:
-        """Until the buyer wants something, the hold has run out, or its end has been moved."""
-        expires_at = self._expires_at
+        """Until the buyer wants something, the hold has run out, or its end has been moved.
+
+        One that has run out and is kept, since its payment is undecided, waits for that to be decided.
+        """
+        expires_at, kept_for = self._expires_at, self._kept_for
         assert expires_at is not None
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: self._wish is not None or self._expires_at != expires_at,
-                timeout=max(expires_at - workflow.now(), timedelta()),
-                timeout_summary="the hold expires",
+                lambda: self._wish is not None or self._expires_at != expires_at or self._kept_for != kept_for,
+                timeout=PAID_LATE_LOOK if kept_for else max(expires_at - workflow.now(), timedelta()),
+                timeout_summary="look whether its payment is decided" if kept_for else "the hold expires",
             )
 
     async def _heed_wish_or_expiry(self) -> None:
         wish = self._wish
-        if wish is not None and wish.kind == "confirm":
-            await self._confirm(wish.actor)
+        if wish is not None and wish.kind in ("confirm", "pay"):
+            await self._confirm(wish)
         elif wish is not None:
             await self._cancel(wish.reason, wish.actor, expired=False)
         elif self._expires_at is not None and self._expires_at <= workflow.now():
             await self._cancel("expired", "system", expired=True)
 
     async def _cancel(self, reason: str, actor: str, *, expired: bool) -> None:
-        """Give everything of ours back in one transaction; suppliers are asked to afterwards."""
+        """Give everything of ours back in one transaction; suppliers are asked to afterwards.
+
+        What has only run out is kept while nobody knows whether its buyer has paid.
+        """
         message = CancelOrder(self._order_no, workflow.now(), reason, expired, actor)
-        if not await durably(OrderActivities.cancel_order, message):
+        if self._by_channel:
+            done = await durably(OrderActivities.cancel_unpaid, message)
+            if done.outcome == "kept":
+                self._kept_for = done.pay_id
+                return
+            canceled, pay_id = done.outcome == "canceled", done.pay_id
+        else:
+            canceled, pay_id = await durably(OrderActivities.cancel_order, message), ""
+        if not canceled:
             raise _RowsAhead
+        if pay_id:
+            await order_gone(pay_id, self._order_no)
         self._move(OrderStatus.CANCELED)
         refusal = Refusal("canceled", "The order was canceled while it waited.")
         self._answer = self._answer or PlaceAnswer(refusal=refusal)
@@ -263,16 +287,21 @@ class OrderStory:
         await asyncio.gather(*(line.finish_releases() for line in self._lines.values()))
         await asyncio.gather(*(line.deliver() for line in self._lines.values()))
 
-    async def _confirm(self, actor: str) -> None:
-        """On account: the credit line pays, and what will be sent to suppliers is stored in the same transaction."""
+    async def _confirm(self, wish: Wish) -> None:
+        """The credit line or the buyer's money pays; what will be sent to suppliers is stored in that transaction."""
         intents = tuple(intent for line in self._lines.values() for intent in line.intents())
         apart = tuple(line.line_no for line in self._lines.values() if line.apart)
-        message = ConfirmOrder(self._order_no, workflow.now(), actor, intents, apart)
+        message = ConfirmOrder(self._order_no, workflow.now(), wish.actor, intents, apart, wish.pay_id)
         confirmation = await durably(OrderActivities.confirm_order, message)
+        if confirmation.unusable:
+            self._unusable.add(wish.pay_id)
+            self._wish = None
+            return
         if confirmation.ahead:
             raise _RowsAhead
         for line_no, line in self._lines.items():
-            line.confirmed(confirmation.parts.get(line_no, ()), gone=line_no in confirmation.gone)
+            gone = line_no in confirmation.gone
+            line.confirmed(confirmation.parts.get(line_no, ()), gone=gone, money_due=gone and self._by_channel)
         self._gone = [self._lines[line_no] for line_no in confirmation.gone]
         self._move(status_of(line.status for line in self._lines.values()))
 
@@ -294,14 +323,37 @@ class OrderStory:
             *(line.run() for line in issuing if line not in last),
             *(line.deliver() for line in lines if line.status is OrderStatus.ISSUED),
         )
-        forgone = any(line.status is OrderStatus.REFUNDED for line in lines)
+        forgone = any(line.failed for line in lines)
         await asyncio.gather(*(line.forgo() if forgone else line.run() for line in last))
-        going_back = [line for line in lines if line.status is OrderStatus.REFUNDING]
-        if self._required_plan().all_or_nothing and any(line.status is OrderStatus.REFUNDED for line in lines):
+        going_back = [line for line in lines if line.status is OrderStatus.REFUNDING and not line.money_due]
+        if self._required_plan().all_or_nothing and any(line.failed for line in lines):
             going_back += [line for line in lines if line.status is OrderStatus.ISSUED]
         await asyncio.gather(*(line.take_back("all_or_nothing") for line in going_back))
+        if any(line.money_due for line in lines):
+            self._move(status_of(line.status for line in lines))
+            await self._money_back()
         self._move(status_of(line.status for line in lines))
         await asyncio.gather(*(line.settled() for line in lines), *releases)
+
+    async def _money_back(self) -> None:
+        """Until every refund of the order has ended: its money is back, or waits for a person."""
+        while True:
+            standing = await durably(OrderActivities.read_money, ReadMoney(self._order_no))
+            for line_no, status in standing.lines.items():
+                self._lines[line_no].money_stands(status)
+            self._show()
+            if not standing.refunding:
+                return
+            await asyncio.gather(*(self._refunded(refund_id) for refund_id in standing.refunding))
+
+    async def _refunded(self, refund_id: str) -> None:
+        """Until the refund's process ends; one that somebody else has started is looked at again."""
+        process = await begin_refund(refund_id)
+        if process is None:
+            await workflow.sleep(REFUND_LOOK, summary=f"look at {refund_id} again")
+            return
+        with suppress(ChildWorkflowError):  # somebody has ended it: the rows say how far it came
+            await process
 
     # --- small parts -------------------------------------------------------------------------------------------
 
@@ -319,6 +371,11 @@ class OrderStory:
                 self._order_no, self.status, list(self._lines.values()), self._expires_at, undoing=self._undoing
             )
         )
+
+    @property
+    def _by_channel(self) -> bool:
+        """Whether its buyer pays it, and no credit line."""
+        return self._plan is not None and self._plan.pays == Pays.BY_CHANNEL
 
     def _required_plan(self) -> OrderPlan:
         assert self._plan is not None, "the order is open"

@@ -9,28 +9,17 @@ from dataclasses import dataclass
 from temporalio import workflow
 
 from activities.order_messages import LineDecision, OrderStanding, PlaceAnswer, ReviewDecision, SupplierReport
+from activities.payment_messages import PayOrderMessage
 from workflows.negotiation import HistoryFull
+from workflows.order_ids import HostOrder
 from workflows.order_process import OrderProcess
 from workflows.refusals import refusals
-
-
-def order_workflow_id(order_no: int) -> str:
-    """The id of the workflow that hosts one order by default."""
-    return f"order/{order_no:019d}"
-
 
 ORDER_TASK_QUEUE = "tessera"
 """Where every worker takes orders and what runs beside them."""
 
 PLACE_UPDATE_ID = "place"
 """The one id of the update that places: sent again with it, the first answer comes back."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostOrder:
-    """The order to be hosted, by number: everything else is in the database."""
-
-    order_no: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +87,15 @@ class OrderWorkflow:
     @confirm.validator
     def _validate_confirm(self, message: Confirm) -> None:
         _refuse_unless(self._process.may_confirm)
+
+    @workflow.update(description="Its buyer's money is there: begin issuing.")
+    async def pay(self, message: PayOrderMessage) -> OrderStanding:
+        with refusals():
+            return await self._process.pay(message)
+
+    @workflow.signal(description="A payment that it waited for has ended without money.")
+    async def payment_ended(self, pay_id: str) -> None:
+        self._process.payment_ended(pay_id)
 
     @workflow.update(description="Cancel before issuing begins; everything held is given back.")
     async def cancel(self, message: Cancel) -> OrderStanding:

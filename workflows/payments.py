@@ -61,11 +61,11 @@ from domain.channels import (
 )
 from domain.errors import Refusal
 from domain.payments import UNDECIDED, PaymentDecided, PaymentDeclined, PayStatus
-from workflows.channel_refunds import ChannelRefundWorkflow
-from workflows.execution import at_channel, durably
-from workflows.orders import HostOrder, OrderWorkflow, order_workflow_id
-from workflows.payment_ids import HostPayment, HostRefund, refund_workflow_id
-from workflows.policies import ORDER_ANSWERS
+from workflows.execution import at_channel, durably, tell_order
+from workflows.money_back import begin_refund
+from workflows.order_ids import HostOrder, order_workflow_id
+from workflows.orders import OrderWorkflow
+from workflows.payment_ids import HostPayment
 from workflows.refusals import refusals
 
 
@@ -92,6 +92,7 @@ class PaymentWorkflow:
         self._ending: Ending | None = None
         self._asked = self._closes = 0
         self._told: list[ChannelReport] = []
+        self._gone: set[int] = set()
         self._paid_at: datetime | None = None
         self._unclear_since: datetime | None = None
         self._alarmed = False
@@ -256,13 +257,14 @@ class PaymentWorkflow:
                 self._answer = PayAnswer(self._status, refusal=Refusal.of(PaymentDeclined(code)) if refused else None)
             self._show()
         for refund_id in booked.refunds:
-            await self._refund(refund_id)
+            await begin_refund(refund_id)
 
     # --- the money is there: what does it buy? -----------------------------------------------------------------
 
     async def _use_money(self) -> None:
         """Every order it was for is issued for it, or another in its place, or its share goes back."""
         if self._status in (PayStatus.FAILED, PayStatus.CLOSED):
+            await self._let_orders_go()
             return
         for part in self._parts:
             if part.state == "open":
@@ -271,7 +273,17 @@ class PaymentWorkflow:
                 await self._return(part, "paid_otherwise")
         plan = self._required_plan()
         for refund_id in plan.refunds:  # what an earlier run of this had begun to give back
-            await self._refund(refund_id)
+            await begin_refund(refund_id)
+        self._parts = ()
+
+    async def _let_orders_go(self) -> None:
+        """No money came: an order that has run out and was kept for it need not wait any more."""
+        for part in self._parts:
+            await tell_order(
+                OrderTelling.let_order_go,
+                ServeOrder(self._pay_id, part.order_no, part.order_no),
+                summary=f"tell order {part.order_no:019d} that no money came",
+            )
         self._parts = ()
 
     async def _serve(self, part: PlannedPart) -> None:
@@ -288,10 +300,11 @@ class PaymentWorkflow:
     async def _tell(self, order_no: int, target_no: int) -> OrderServed:
         """The order's own process takes the money, or says why not; one that is lost is started from its rows."""
         while True:
-            served = await workflow.execute_activity_method(
-                OrderTelling.serve_order, ServeOrder(self._pay_id, order_no, target_no), **ORDER_ANSWERS,
+            served = await tell_order(
+                OrderTelling.serve_order,
+                ServeOrder(self._pay_id, order_no, target_no),
                 summary=f"tell order {target_no:019d} that it is paid",
-            )  # fmt: skip
+            )
             if served.outcome != "no_host":
                 return served
             with suppress(WorkflowAlreadyStartedError):
@@ -309,18 +322,7 @@ class PaymentWorkflow:
             PaymentActivities.return_part, ReturnPart(self._pay_id, part.order_no, workflow.now(), why)
         )
         if returned.refund_id is not None:
-            await self._refund(returned.refund_id)
-
-    async def _refund(self, refund_id: str) -> None:
-        """Its own process sees to it, for as long as the channel takes."""
-        with suppress(WorkflowAlreadyStartedError):
-            await workflow.start_child_workflow(
-                ChannelRefundWorkflow.run,
-                HostRefund(refund_id),
-                id=refund_workflow_id(refund_id),
-                parent_close_policy=ParentClosePolicy.ABANDON,
-                static_summary=f"Refund of {self._pay_id}",
-            )
+            await begin_refund(returned.refund_id)
 
     # --- the channel -------------------------------------------------------------------------------------------
 
@@ -383,12 +385,19 @@ class PaymentWorkflow:
         message = ChargeDecision(self._pay_id, workflow.now(), decision)
         returned = await durably(PaymentActivities.decide_charge, message)
         if returned.refund_id is not None:
-            await self._refund(returned.refund_id)
+            await begin_refund(returned.refund_id)
         return self.standing()
 
     @workflow.signal(description="The channel told us unasked what became of it.")
     async def channel_reported(self, report: ChannelReport) -> None:
         self._told.append(report)
+
+    @workflow.signal(description="One of its orders was canceled.")
+    async def order_gone(self, order_no: int) -> None:
+        self._gone.add(order_no)
+        await workflow.wait_condition(lambda: self._plan is not None or self._answer is not None)
+        if self._plan is not None and all(part.order_no in self._gone for part in self._plan.parts):
+            self._ending = self._ending or Ending("closed", "order_canceled")
 
     @workflow.query(description="Where the pay order stands.")
     def standing(self) -> PayStanding:

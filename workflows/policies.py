@@ -89,3 +89,6 @@ ORDER_ANSWERS = ActivityConfig(
 
 PAID_LATE_LOOK = timedelta(minutes=5)
 """How often an order that has run out looks whether its payment is decided, should nobody tell it."""
+
+REFUND_LOOK = timedelta(seconds=30)
+"""How often an order looks for the end of a refund whose process somebody else has started."""

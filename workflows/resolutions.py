@@ -12,6 +12,7 @@ from activities.issuance_messages import OpenException, ResolveException, TakeBa
 from activities.order_messages import BookingRef
 from domain.issuance import Rejected
 from workflows.execution import durably
+from workflows.money_back import order_moves_again
 from workflows.releases import Release
 
 
@@ -56,7 +57,8 @@ class ResolutionWorkflow:
             await durably(IssuanceActivities.open_exception, _keeps(resolution, answer))
             return await self._close(resolution, "supplier_keeps")
         message = TakeBackLine(booking, workflow.now(), resolution.reason, resolution.cost_minor, resolution.actor)
-        await durably(IssuanceActivities.take_back_line, message)
+        refund_id = await durably(IssuanceActivities.take_back_line, message)
+        await order_moves_again(booking.order_no, refund_id)
         return await self._close(resolution, "taken_back")
 
     async def _close(self, resolution: Resolution, outcome: str) -> str:

@@ -27,4 +27,4 @@ def create_app(data_dir: Path) -> ASGIApp:
     parcels = Parcels(carriers, depot, courier)
     control = CarrierControl(carriers, depot, courier)
     route = Route("/{carrier}/v1/{path:path}", parcels.answer, methods=["GET", "POST"])
-    return simulator_app(book, callbacks, control, route, courier.schedule)
+    return simulator_app(book, callbacks, control, [route], courier.schedule)

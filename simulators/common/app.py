@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,7 +23,11 @@ async def health(request: Request) -> Response:
 
 
 def simulator_app(
-    book: Book[E], callbacks: Callbacks, control: Control[Any], protocol: Route, schedule: Callable[[E], None]
+    book: Book[E],
+    callbacks: Callbacks,
+    control: Control[Any],
+    protocol: Sequence[Route],
+    schedule: Callable[[E], None],
 ) -> ASGIApp:
     """The protocol, the control API and `/health`; what the book has due is scheduled at the start."""
 
@@ -36,5 +40,5 @@ def simulator_app(
         book.close()
 
     # The protocol first: it is the hot path, and no party may be called `control`.
-    routes = [protocol, Route("/health", health), *control.routes()]
+    routes = [*protocol, Route("/health", health), *control.routes()]
     return Severable(Starlette(routes=routes, lifespan=running, exception_handlers={Unfit: refuse}))

@@ -129,7 +129,7 @@ class Control(ABC, Generic[P]):
         given = {"seed": body.seed, "rates": body.rates, "params": body.params, "forced": party.faults.forced}
         party.faults = fit(type(party.faults), given)
         if body.deduplicates is not None:
-            party.deduplicates = body.deduplicates
+            party.deduplicates = fit(type(party), party.model_dump() | {"deduplicates": body.deduplicates}).deduplicates
         self._parties.put(party)
         return JSONResponse(self.view(party))
 

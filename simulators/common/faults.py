@@ -84,10 +84,10 @@ class Strike(Generic[K]):
         self._tally = tally
         self._party = party
         self._operation = operation
-        self._kinds = kinds
+        self.kinds = kinds
 
     def takes(self, kind: K) -> bool:
-        if kind not in self._kinds:
+        if kind not in self.kinds:
             return False
         self._tally.count_hit(self._party, self._operation, kind)
         return True

@@ -33,4 +33,4 @@ def create_app(data_dir: Path) -> ASGIApp:
     )
     octo = Octo(suppliers, desk, messenger)
     route = Route("/{supplier}/octo/{path:path}", octo.answer, methods=["GET", "POST"])
-    return simulator_app(book, callbacks, SupplierControl(suppliers, desk), route, messenger.schedule)
+    return simulator_app(book, callbacks, SupplierControl(suppliers, desk), [route], messenger.schedule)

@@ -26,4 +26,4 @@ def create_app(data_dir: Path) -> ASGIApp:
     messenger = Messenger(operators, counter, callbacks, lambda _, recharge, status: order_view(recharge, status))
     gateway = Gateway(operators, counter, messenger)
     route = Route("/{operator}/{operation}", gateway.answer, methods=["POST"])
-    return simulator_app(book, callbacks, OperatorControl(operators, counter), route, messenger.schedule)
+    return simulator_app(book, callbacks, OperatorControl(operators, counter), [route], messenger.schedule)

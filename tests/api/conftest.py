@@ -14,13 +14,14 @@ from httpx2 import ASGITransport, AsyncClient
 
 import migrations
 from api.app import create_app
-from api.keys import mint
+from api.keys import USER, mint
 from domain.access import DISTRIBUTOR_DEFAULTS, Action, PrincipalKind, Role
 from embedded.postgres import PostgresServer
 from settings import Settings
-from storage import accounts
+from storage import accounts, users
 from storage.accounts import ApiKeyRow, DistributorRow, GrantRow, OperatorRow
 from storage.database import Database
+from storage.users import UserRow, UserSessionRow
 
 NAME = "api_tests"
 _numbers = itertools.count(1)
@@ -153,6 +154,31 @@ def a_distributor(database: Database, clock: Clock) -> Maker:
             await accounts.add_distributor(connection, row, limit_minor=limit_minor, prepaid_minor=0, grants=grants)
         key_id, token = await a_key(database, PrincipalKind.DISTRIBUTOR, row.id, clock.now, days=days)
         return Caller(row.id, token, key_id)
+
+    return make
+
+
+@pytest.fixture
+def a_shopper(database: Database, clock: Clock) -> Maker:
+    """`await a_shopper()`: a shopper who is logged in; nobody knows the password."""
+
+    async def make() -> Caller:
+        number = next(_numbers)
+        user_id, minted = f"usr-{number}", mint(Settings().pepper.get_secret_value(), USER)
+        row = UserRow(
+            id=user_id, email=f"{user_id}@buyer.example", name="Li Lei", password_hash="-", created_at=clock.now
+        )
+        session = UserSessionRow(
+            id=minted.id,
+            user_id=user_id,
+            secret_hmac=minted.secret_hmac,
+            created_at=clock.now,
+            expires_at=clock.now + timedelta(hours=12),
+        )
+        async with database.transaction() as connection:
+            await users.add_user(connection, row)
+            await users.add_session(connection, session)
+        return Caller(user_id, minted.token, minted.id)
 
     return make
 

@@ -14,7 +14,7 @@ from tests.traders import ADDRESS
 from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
 from workflows.catalog_imports import catalog_import_workflow_id
 from workflows.deliveries import delivery_workflow_id
-from workflows.orders import order_workflow_id
+from workflows.order_ids import order_workflow_id
 from workflows.resolutions import resolution_workflow_id
 
 Branch = Callable[[Platform], Awaitable[str]]
