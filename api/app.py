@@ -21,6 +21,7 @@ from activities.payloads import DATA_CONVERTER
 from adapters.gate.tokens import TicketKeys
 from api import (
     accounts,
+    balances,
     bulk_imports,
     catalog,
     catalog_edits,
@@ -79,6 +80,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     offers.router,
     waybills.router,
     promotions.router,
+    balances.router,
     warehouses.router,
     stocktakes.router,
     suppliers.router,

@@ -70,6 +70,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "password_weak": Kind(422, "Weak password", "It is among those that are tried first: choose another."),
     "checkout_required": Kind(422, "Checkout required", "Shoppers place what a checkout has shown them."),
+    "voucher_invalid": Kind(422, "Invalid voucher", "A voucher that nobody can have meant; `detail` says why."),
     "order_state_conflict": Kind(409, "State conflict", "`state` is the order's, `allowed_from` names the legal ones."),
     "illegal_transition": Kind(409, "State conflict", "`state` is the present one, `allowed_from` the legal ones."),
     "ticket_unknown": Kind(404, "Ticket unknown", "No ticket has this code: do not admit; look up the order."),

@@ -49,6 +49,8 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "path serial": ("A ticket's serial, as it stands on it; hyphens may be left out.", "3KB8K-ZC38C-00400-20004"),
     "path promotion_id": ("A promotion's id.", "prm_summer"),
     "path coupon_id": ("A coupon's id.", "cpn_summer"),
+    "path user_id": ("A shopper's id.", "usr-0f3a9c1d2b4e5f60"),
+    "path voucher_id": ("A voucher's id, as issuing or the list showed it.", "vch-0f3a9c1d2b4e5f60a1b2"),
     "path warehouse_id": ("A warehouse's id.", "main"),
     "path stocktake_id": ("A stocktake's id, as opening it or the list showed it.", "stk_0f3a9c1d2b4e5f60"),
     "path category_id": ("A category's id.", "ticket"),
@@ -155,6 +157,18 @@ BODIES: Mapping[Operation, Mapping[str, Any]] = {
     ("post", "/v1/promotions/{promotion_id}/transitions"): {"event": "pause", "reason": "the texts are wrong"},
     ("post", "/v1/promotions/{promotion_id}/coupons"): {"count": 10},
     ("post", "/v1/coupons/claims"): {"code": "SUMMER-2026", "buyer_ref": "buyer-7"},
+    ("post", "/v1/users/{user_id}/coins"): {
+        "amount": {"amount_minor": 2000, "currency": "CNY"},
+        "campaign": "apologies",
+        "reason": "the tickets came late",
+    },
+    ("post", "/v1/vouchers"): {
+        "amount": {"amount_minor": 10000, "currency": "CNY"},
+        "campaign": "spring-2026",
+        "expires_at": "2036-12-31T16:00:00Z",
+    },
+    ("post", "/v1/vouchers/claim"): {"code": "7KQ2-M9XD-4TWH-BC6P"},
+    ("post", "/v1/vouchers/{voucher_id}/transitions"): {"event": "block", "reason": "its code was published"},
     ("post", "/v1/skus/{sku_id}/transfers"): {
         "reference": "tn-2026-0007",
         "quantity": 20,

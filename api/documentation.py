@@ -63,6 +63,7 @@ TAGS = [
     {"name": "Events", "description": "What changed, in order, for those who pull."},
     {"name": "Catalogue", "description": "What can be sold: products, variants, prices, sessions."},
     {"name": "Promotions", "description": "What is taken off prices, and the coupons that open it."},
+    {"name": "Balances", "description": "Coins and vouchers: what shoppers have with us, granted by operators."},
     {"name": "Inventory", "description": "Our own stock: warehouses, levels, receipts, transfers, stocktakes, alerts."},
     {"name": "Cases", "description": "What a person has to decide or to know."},
     {"name": "Suppliers", "description": "Contracts, scorecards, breakers, and the synchronisation of catalogues."},

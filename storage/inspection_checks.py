@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
+from storage.balance_checks import BALANCE_CHECKS
 from storage.catalog_checks import CATALOGUE
 from storage.gate_checks import GATE_CHECKS
 from storage.promotion_checks import PROMOTION_CHECKS
@@ -203,7 +204,8 @@ _LEDGER: dict[str, LiteralString] = {
             UNION ALL SELECT order_no, -amount_minor, business_at FROM payable_flows
             UNION ALL SELECT split_part(key, '/', 1)::bigint,
                 CASE WHEN debit_account LIKE 'subsidy:%%' THEN amount_minor ELSE -amount_minor END, business_at
-            FROM ledger_transfers WHERE debit_account LIKE 'subsidy:%%' OR credit_account LIKE 'subsidy:%%'),
+            FROM ledger_transfers WHERE key ~ '^[0-9]+/'  -- a grant's subsidy belongs to no order
+                AND (debit_account LIKE 'subsidy:%%' OR credit_account LIKE 'subsidy:%%')),
         instants AS (
             SELECT order_no, sum(amount_minor) OVER (PARTITION BY order_no ORDER BY business_at) AS ahead FROM flows)
         SELECT i.order_no::text AS subject, 'we owe ' || -min(i.ahead) || ' more than we may claim' AS detail
@@ -218,6 +220,7 @@ CHECKS: Mapping[str, LiteralString] = {
     **_LEDGER,
     **GATE_CHECKS,
     **PROMOTION_CHECKS,
+    **BALANCE_CHECKS,
     **CATALOGUE,
 }
 """By the invariant's name."""

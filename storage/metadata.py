@@ -8,6 +8,7 @@ from sqlmodel import SQLModel
 
 from storage import (
     accounts,
+    balance_tables,
     catalog,
     catalog_search,
     category_attributes,
@@ -29,6 +30,7 @@ from storage import (
 
 TABLE_MODULES = (
     accounts,
+    balance_tables,
     catalog,
     catalog_search,
     category_attributes,

@@ -69,7 +69,8 @@ PROMOTION_CHECKS: Mapping[str, LiteralString] = {
         booked AS (
             SELECT regexp_replace(key, '/back$', '') AS key,
                 sum(CASE WHEN debit_account LIKE 'subsidy:%%' THEN amount_minor ELSE -amount_minor END) AS amount_minor
-            FROM ledger_transfers WHERE debit_account LIKE 'subsidy:%%' OR credit_account LIKE 'subsidy:%%' GROUP BY 1)
+            FROM ledger_transfers WHERE key ~ '^[0-9]+/'  -- a grant's subsidy belongs to no order
+                AND (debit_account LIKE 'subsidy:%%' OR credit_account LIKE 'subsidy:%%') GROUP BY 1)
         SELECT key AS subject,
             format('owed %%s, booked %%s', coalesce(o.amount_minor, 0), coalesce(b.amount_minor, 0)) AS detail
         FROM owed AS o FULL JOIN booked AS b USING (key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
@@ -149,6 +149,15 @@ SELECT (SELECT count(*) FROM receivables) + (SELECT count(*) FROM payables) AS f
     (SELECT count(*) FROM transfers) AS transfers"""
 )
 
+_INSERT_TRANSFERS = (
+    _GIVEN
+    + """
+INSERT INTO ledger_transfers
+    (key, debit_account, credit_account, amount_minor, currency, business_at, booked_at, corrects)
+SELECT key, debit, credit, moved_minor, currency, business_at, now(), corrects
+FROM given ON CONFLICT (key) DO NOTHING"""
+)
+
 _CONTRADICTED = (
     _GIVEN
     + """
@@ -188,10 +197,26 @@ async def insert_flows(
     row = await (await cx.execute(_INSERT, (document,))).fetchone()
     assert row is not None  # an aggregate always has a row
     if row["flows"] != flows or row["transfers"] != len(given):
-        contradicted = await (await cx.execute(_CONTRADICTED, (document,))).fetchall()
-        if contradicted:
-            raise BookedOtherwise(tuple(found["key"] for found in contradicted))
+        await _refuse_contradicted(cx, document)
     return int(row["flows"])
+
+
+async def insert_transfers(cx: Connection, transfers: Sequence[Transfer]) -> int:
+    """Appends transfers that belong to no flow; returns how many were new. Once-only by key, as `insert_flows`.
+
+    Needs no rights over the flows. Raises BookedOtherwise.
+    """
+    document = json.dumps([_transfer("none", transfer) for transfer in transfers])
+    cursor = await cx.execute(_INSERT_TRANSFERS, (document,))
+    if cursor.rowcount != len(transfers):
+        await _refuse_contradicted(cx, document)
+    return cursor.rowcount
+
+
+async def _refuse_contradicted(cx: Connection, document: str) -> None:
+    contradicted = await (await cx.execute(_CONTRADICTED, (document,))).fetchall()
+    if contradicted:
+        raise BookedOtherwise(tuple(found["key"] for found in contradicted))
 
 
 def _flow(side: str, party: str, flow: ReceivableFlow | PayableFlow) -> dict[str, object]:

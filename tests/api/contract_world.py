@@ -178,6 +178,9 @@ class World:
         body = contract.BODIES["post", "/v1/promotions"]
         return str(self.post("admin", "/v1/promotions", dict(body))["id"])
 
+    def new_voucher(self) -> str:
+        return str(self.post("admin", "/v1/vouchers", dict(contract.BODIES["post", "/v1/vouchers"]))["id"])
+
     def new_coupon(self) -> Json:
         """A coupon that nobody has: its id and its code."""
         issued = self.post("admin", f"/v1/promotions/{self.new_promotion()}/coupons", {})
