@@ -21,30 +21,43 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 import telemetry
 from activities.catalog import CatalogActivities
 from activities.catalog_imports import CatalogImportActivities
+from activities.channel_directory import ChannelDirectory
+from activities.channel_refunds import ChannelRefundActivities
+from activities.channels import ChannelActivities
 from activities.failures import FailFast
 from activities.fulfilment import FulfilmentActivities
 from activities.issuance import IssuanceActivities
 from activities.order_plans import OrderTimings
+from activities.order_telling import OrderTelling
 from activities.orders import OrderActivities
 from activities.payloads import DATA_CONVERTER
+from activities.payments import PaymentActivities
 from activities.promotions import PromotionActivities
 from activities.supplier_directory import Directory
 from activities.suppliers import SupplierActivities
+from adapters.payments.registry import PROTOCOLS
 from domain.categories import CATEGORIES
 from settings import Settings
 from storage.database import Database
+from storage.ids import LeasedIds
+from storage.payment_channels import list_channels
 from storage.supplier_contracts import list_suppliers
 from workflows.catalog import CatalogSyncWorkflow
 from workflows.catalog_imports import CatalogImportWorkflow
+from workflows.channel_refunds import ChannelRefundWorkflow
 from workflows.deliveries import DeliveryWorkflow
 from workflows.execution import supplier_queue
 from workflows.orders import ORDER_TASK_QUEUE, OrderWorkflow
+from workflows.payment_ids import channel_queue
+from workflows.payments import PaymentWorkflow
 from workflows.resolutions import ResolutionWorkflow
 
 _log = structlog.get_logger(__name__)
 
 WORKFLOWS = (
     OrderWorkflow,
+    PaymentWorkflow,
+    ChannelRefundWorkflow,
     DeliveryWorkflow,
     ResolutionWorkflow,
     CatalogSyncWorkflow,
@@ -52,8 +65,8 @@ WORKFLOWS = (
 )
 """Every workflow there is. A new one is one line here."""
 
-SUPPLIERS_LOOK_S = 5.0
-"""How often a worker looks for suppliers that have been added or changed their limits."""
+PARTIES_LOOK_S = 5.0
+"""How often a worker looks for suppliers and channels that have been added or changed their limits."""
 
 PASSED_THROUGH = ("domain", "activities", "adapters", "storage", "httpx2", "psycopg", "psycopg_pool", "pydantic",
                   "sqlalchemy", "sqlmodel", "structlog")  # fmt: skip
@@ -68,15 +81,16 @@ def workflow_runner(*, sandboxed: bool) -> WorkflowRunner:
 
 
 class Workers:
-    """One worker for workflows and our own steps, and one per supplier with that supplier's limits.
+    """One worker for workflows and our own steps, and one per supplier and per payment channel, with its limits.
 
-    `async with Workers(...)` runs them; suppliers that are added later get theirs within seconds.
+    `async with Workers(...)` runs them; parties that are added later get theirs within seconds.
     """
 
     def __init__(
         self, settings: Settings, client: Client, database: Database, *, interceptors: Sequence[Interceptor] = ()
     ) -> None:
         CATEGORIES.load(settings.kind_places)
+        PROTOCOLS.load(settings.channel_places)
         self._settings = settings
         self._client = client
         self._database = database
@@ -84,22 +98,26 @@ class Workers:
         self._http = httpx2.AsyncClient(limits=httpx2.Limits(max_connections=200, max_keepalive_connections=100))
         self._directory = Directory(database, self._http)
         self._suppliers = SupplierActivities(database, self._directory)
-        self._per_supplier: dict[str, tuple[tuple[float, int], Worker]] = {}
+        notify_url = f"{settings.api_url}/v1/callbacks/payments/{{channel_id}}"
+        self._channels = ChannelActivities(database, ChannelDirectory(database, self._http), notify_url)
+        self._ids = LeasedIds(database)
+        self._per_party: dict[str, tuple[tuple[float, int], Worker]] = {}
         self._stack = AsyncExitStack()
         self._looking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Workers:
         await self._stack.enter_async_context(self._http)
+        await self._stack.enter_async_context(self._ids)
         await self._stack.enter_async_context(self._main_worker())
-        await self.look_for_suppliers()
-        self._looking = asyncio.create_task(self._keep_looking(), name="look-for-suppliers")
+        await self.look_for_parties()
+        self._looking = asyncio.create_task(self._keep_looking(), name="look-for-parties")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
-        await asyncio.gather(*(worker.shutdown() for _, worker in self._per_supplier.values()))
+        await asyncio.gather(*(worker.shutdown() for _, worker in self._per_party.values()))
         await self._stack.aclose()
 
     def _main_worker(self) -> Worker:
@@ -109,6 +127,8 @@ class Workers:
         fulfilment = FulfilmentActivities(self._database)
         catalog = CatalogActivities(self._database, self._directory)
         promotions = PromotionActivities(self._database)
+        payments, back = PaymentActivities(self._database, self._ids), ChannelRefundActivities(self._database)
+        telling = OrderTelling(self._database, self._client)
         imports = CatalogImportActivities(self._database)
         return Worker(
             self._client,
@@ -116,6 +136,7 @@ class Workers:
             workflows=list(WORKFLOWS),
             activities=[*_activities(orders), *_activities(issuance), *_activities(fulfilment),
                         *_activities(promotions), *_activities(catalog), *_activities(imports),
+                        *_activities(payments), *_activities(back), *_activities(telling),
                         self._suppliers.read_negotiation],
             workflow_runner=workflow_runner(sandboxed=settings.worker_sandboxed),
             max_concurrent_activities=settings.worker_activities,
@@ -127,34 +148,40 @@ class Workers:
 
     async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(SUPPLIERS_LOOK_S)
+            await asyncio.sleep(PARTIES_LOOK_S)
             try:
-                await self.look_for_suppliers()
+                await self.look_for_parties()
             except Exception as failure:
                 # Weather of the database: the next look, in seconds, finds what this one missed.
-                _log.warning("suppliers.not_read", reason=str(failure))
+                _log.warning("parties.not_read", reason=str(failure))
 
-    async def look_for_suppliers(self) -> None:
-        """Open a queue's worker for each supplier that has none with its present limits."""
+    async def look_for_parties(self) -> None:
+        """Open a queue's worker for each supplier and payment channel that has none with its present limits."""
         async with self._database.reading() as cx:
-            suppliers = await list_suppliers(cx)
+            suppliers, channels = await list_suppliers(cx), await list_channels(cx)
         for supplier in suppliers:
             limits = (supplier.max_per_second, supplier.max_concurrent)
-            known = self._per_supplier.get(supplier.id)
-            if known is not None and known[0] == limits:
-                continue
-            if known is not None:
-                await known[1].shutdown()
-            worker = self._supplier_worker(supplier.id, *limits)
-            await self._stack.enter_async_context(worker)
-            self._per_supplier[supplier.id] = (limits, worker)
-            _log.info("supplier_queue.opened", supplier=supplier.id, per_second=limits[0], concurrent=limits[1])
+            await self._open_queue(supplier_queue(supplier.id), self._suppliers, limits)
+        for channel in channels:
+            limits = (channel.max_per_second, channel.max_concurrent)
+            await self._open_queue(channel_queue(channel.id), self._channels, limits)
 
-    def _supplier_worker(self, supplier_id: str, per_second: float, concurrent: int) -> Worker:
+    async def _open_queue(self, queue: str, holder: object, limits: tuple[float, int]) -> None:
+        known = self._per_party.get(queue)
+        if known is not None and known[0] == limits:
+            return
+        if known is not None:
+            await known[1].shutdown()
+        worker = self._party_worker(queue, holder, *limits)
+        await self._stack.enter_async_context(worker)
+        self._per_party[queue] = (limits, worker)
+        _log.info("queue.opened", queue=queue, per_second=limits[0], concurrent=limits[1])
+
+    def _party_worker(self, queue: str, holder: object, per_second: float, concurrent: int) -> Worker:
         return Worker(
             self._client,
-            task_queue=supplier_queue(supplier_id),
-            activities=_activities(self._suppliers),
+            task_queue=queue,
+            activities=_activities(holder),
             max_concurrent_activities=concurrent,
             max_task_queue_activities_per_second=per_second,
             disable_eager_activity_execution=True,

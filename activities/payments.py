@@ -30,6 +30,7 @@ from activities.payment_messages import (
     ReviveOrder,
 )
 from activities.payment_plans import plan_of, planned_parts
+from domain.balances import redeemed_transfers, use_in_turn
 from domain.channels import Charge
 from domain.errors import DomainError, Refusal
 from domain.ledger import Transfer
@@ -301,11 +302,11 @@ def _judge_orders(pay: PayOrder, orders: list[Order], at: datetime) -> None:
 
 
 async def _hold_balances(cx: Connection, pay: PayOrder, at: datetime) -> None:
-    if pay.owed.coins_minor or pay.voucher_ids:
-        vouchers = await balances.voucher_amounts(cx, pay.id)
+    if pay.owed.coins_minor or pay.owed.voucher_minor:
+        vouchers = await balances.read_vouchers(cx, pay.voucher_ids, buyer_id=pay.buyer_id, at=at)
         await balances.hold(
             cx, pay.id, buyer_id=pay.buyer_id, currency=pay.currency, coins_minor=pay.owed.coins_minor,
-            vouchers=vouchers, at=at,
+            vouchers=use_in_turn(vouchers, pay.owed.voucher_minor), at=at,
         )  # fmt: skip
 
 
@@ -385,7 +386,7 @@ async def _accept(cx: Connection, pay: PayOrder, paid_at: datetime, at: datetime
     if pay.owed.coins_minor or pay.owed.voucher_minor:
         if not await balances.redeem(cx, pay.id, at=at):
             return None
-        transfers = await balances.redeemed_transfers(cx, pay.id, pay.buyer_id, pay.currency, at=at)
+        transfers = redeemed_transfers(pay.id, await balances.holds_of(cx, pay.id), at)
     pay.accept(paid_at)
     for part in pay.parts:
         if part.state is PartState.RELEASED and not await pay_orders.is_open_elsewhere(cx, part.order_no, pay.id):

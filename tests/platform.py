@@ -264,19 +264,19 @@ class Platform:
     async def a_supplier(self, **terms: Any) -> Supplier:
         """A supplier with a contract here and a house at the simulator, whose queue is being worked."""
         supplier = await self.traders.a_supplier(self._callback_url, **terms)
-        await self.workers.look_for_suppliers()
+        await self.workers.look_for_parties()
         return supplier
 
     async def a_carrier(self, **terms: Any) -> Supplier:
         """A carrier whose queue is being worked; its parcels move when a test says so."""
         carrier = await self.traders.a_carrier(self._callback_url, **terms)
-        await self.workers.look_for_suppliers()
+        await self.workers.look_for_parties()
         return carrier
 
     async def a_topup(self, **terms: Any) -> Supplier:
         """An operator that tops up phones, whose queue is being worked."""
         operator = await self.traders.a_topup(self._callback_url, **terms)
-        await self.workers.look_for_suppliers()
+        await self.workers.look_for_parties()
         return operator
 
     async def goods(self, *carriers: Supplier | tuple[Supplier, int], stock: int = 10, **facts: Any) -> Ticket:

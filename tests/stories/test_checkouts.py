@@ -217,6 +217,19 @@ async def test_shoppers_place_by_checkout_only_and_only_by_their_own(platform: P
     assert await platform.rows("SELECT 1 FROM order_claims WHERE order_no = %s", int(checkout_id[4:])) == []
 
 
+async def test_another_shoppers_order_cannot_be_touched(platform: Platform) -> None:
+    shopper, stranger = await platform.a_shopper(), await platform.a_shopper()
+    placed = await platform.place_checkout(shopper, await platform.checkout(shopper, await platform.a_ticket(stock=1)))
+    number = int(placed.json()["order_no"])
+    for action, body in (("cancel", {"reason": "mine"}), ("extend", {"by_s": 60})):
+        refused(await platform.act(stranger, number, action, body), "order_not_found", 404)
+        refused(await platform.act(await platform.a_distributor(), number, action, body), "order_not_found", 404)
+    assert (await platform.act(shopper, number, "confirm")).status_code == 403
+    assert (await platform.read(number, shopper))["status"] == "locked"
+    extended = await platform.act(shopper, number, "extend", {"by_s": 60})
+    assert (extended.status_code, extended.json()["allowed_actions"]) == (200, ["pay", "cancel", "extend"])
+
+
 async def test_the_body_is_an_order_or_a_checkout_and_faults_are_told_where_they_are(platform: Platform) -> None:
     shopper = await platform.a_shopper()
     bodies: dict[str, Any] = {
@@ -250,7 +263,7 @@ async def test_a_dry_run_of_a_checkout_tells_no_credit_and_does_nothing(platform
 
 async def test_limits_count_by_the_shopper_whoever_they_say_they_are(platform: Platform) -> None:
     shopper, other = await platform.a_shopper(), await platform.a_shopper()
-    ticket = await platform.a_ticket(stock=9, product={"buyer_limit": 1})
+    ticket = await platform.a_ticket(stock=9, buyer_limit=1)
     assert (await platform.place_checkout(shopper, await platform.checkout(shopper, ticket))).status_code == 201
     refused(await platform.check_out(shopper, ticket), "buyer_limit_exceeded")
     assert (await platform.check_out(other, ticket)).status_code == 201
