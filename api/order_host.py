@@ -50,7 +50,7 @@ class HostMissing(Exception):
 async def place(client: Client, order_no: int, *, distributor_id: str, title: str, timeout_s: float) -> PlaceAnswer:
     """Start the order's workflow and wait for its first answer, in one call. Raises Undecided after `timeout_s`."""
     try:
-        async with _patience(timeout_s):
+        async with patience(timeout_s):
             try:
                 return await _place(client, order_no, _looks(order_no, distributor_id, title), timeout_s, again=False)
             except (WorkflowAlreadyStartedError, WorkflowUpdateFailedError):
@@ -83,7 +83,7 @@ async def _place(client: Client, order_no: int, looks: dict[str, Any], timeout_s
 
 
 @asynccontextmanager
-async def _patience(timeout_s: float) -> AsyncIterator[None]:
+async def patience(timeout_s: float) -> AsyncIterator[None]:
     """Whatever the client library waits for, it is `timeout_s` at most, and then nothing is known: Undecided."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -123,7 +123,7 @@ async def ask_host(
 ) -> OrderStanding:
     """Send an update to the order's workflow. Raises Refused (its no), HostMissing, Undecided."""
     handle = client.get_workflow_handle(workflow_id)
-    async with _patience(timeout_s):
+    async with patience(timeout_s):
         try:
             standing: OrderStanding = await handle.execute_update(
                 update, message, id=update_id, rpc_timeout=timedelta(seconds=timeout_s)
