@@ -229,6 +229,7 @@ class AlipayFace:
         """What falls on a day of Beijing's, which has hours of two days of UTC; each with its trade."""
         for utc_day in (day - timedelta(days=1), day):
             for line in self._cashier.bill(channel, utc_day):
+                payment: Payment | None
                 if line.kind == "payment":
                     payment = self._cashier.payment(channel, line.reference)
                 else:
