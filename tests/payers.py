@@ -1,4 +1,4 @@
-"""Shoppers' money in tests: payment channels with a contract here and a house at the simulator, and those who pay there."""
+"""Shoppers' money in tests: payment channels with a contract here and a house at the simulator, and payers."""
 
 from __future__ import annotations
 
