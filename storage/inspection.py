@@ -99,8 +99,13 @@ async def order_facts(cx: Connection, *, since_no: int = 0) -> AsyncIterator[Ord
 _LINES: LiteralString = """
 SELECT order_no, line_no, status, total_minor, supplier_id, cost_minor, refunded_minor, supplier_refunded_minor,
     locked_at, canceled_at, issued_at, refunded_at, supplier_refunded_at,
-    (SELECT jsonb_agg(jsonb_build_array(b.cost_minor, b.at) ORDER BY b.at) FROM breach_records AS b
-     WHERE (b.order_no, b.line_no) = (l.order_no, l.line_no)) AS refunds
+    coalesce(
+        (SELECT jsonb_agg(jsonb_build_array(r.amount_minor, r.refunded_at) ORDER BY r.refunded_at) FROM refunds AS r
+         WHERE (r.order_no, r.line_no) = (l.order_no, l.line_no) AND r.state = 'refunded'),
+        (SELECT jsonb_agg(jsonb_build_array(b.cost_minor, b.at) ORDER BY b.at) FROM breach_records AS b
+         WHERE (b.order_no, b.line_no) = (l.order_no, l.line_no)
+            AND EXISTS (SELECT FROM orders AS o WHERE o.order_no = l.order_no AND o.pays = 'on_account'))
+    ) AS refunds
 FROM order_lines AS l WHERE order_no > %s AND order_no <= %s ORDER BY order_no, line_no"""
 
 _EVENTS: LiteralString = """

@@ -7,10 +7,11 @@ after a crash, starts it again. Whatever it hears (reply, callback, query) goes 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
@@ -68,6 +69,8 @@ from workflows.orders import OrderWorkflow
 from workflows.payment_ids import HostPayment
 from workflows.refusals import refusals
 
+A = TypeVar("A")
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -91,7 +94,7 @@ class PaymentWorkflow:
         self._answer: PayAnswer | None = None
         self._ending: Ending | None = None
         self._asked = self._closes = 0
-        self._told: list[ChannelReport] = []
+        self._opened = self._creating = False
         self._gone: set[int] = set()
         self._paid_at: datetime | None = None
         self._unclear_since: datetime | None = None
@@ -102,14 +105,13 @@ class PaymentWorkflow:
     async def run(self, payment: HostPayment) -> str:
         """The pay order's story; its result is the status it rests in, or `unknown` where it is not ours."""
         ours = await self._open()
+        if ours and self._undecided:
+            await self._until_decided()
         while True:
-            if ours and self._status in UNDECIDED:
-                await self._until_decided()
-            await self._take_in()
-            if ours and self._status not in UNDECIDED:
+            if ours:
                 await self._use_money()
             await workflow.wait_condition(workflow.all_handlers_finished)
-            if not self._told:
+            if not self._to_be_used():
                 break
         if ours:
             await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
@@ -120,49 +122,79 @@ class PaymentWorkflow:
     async def _open(self) -> bool:
         """Check it and hold what it uses, or read it as it stands. False: there is nothing of ours to do."""
         opened = await durably(PaymentActivities.open_payment, OpenPayment(self._pay_id, workflow.now()))
+        self._opened = True
         if opened.plan is None:
             refusal = opened.refusal or Refusal("payment_not_found", "There is no such payment.")
-            self._answer = PayAnswer(PayStatus.FAILED, refusal=refusal)
+            self._status = PayStatus.FAILED
+            self._answer = PayAnswer(self._status, refusal=refusal)
             return False
         plan = self._plan = opened.plan
         self._status, self._parts = plan.status, plan.parts
         if plan.action is not None or self._status is not PayStatus.CREATED:
-            refusal_of = Refusal(plan.reason, "The payment has failed.") if self._status is PayStatus.FAILED else None
+            failed = self._status is PayStatus.FAILED
+            refusal_of = Refusal.of(PaymentDeclined(plan.reason)) if failed else None
             self._answer = PayAnswer(self._status, plan.action, refusal_of)
         self._show()
         return True
 
     # --- until it is paid, failed or closed --------------------------------------------------------------------
 
+    @property
+    def _undecided(self) -> bool:
+        return self._status in UNDECIDED
+
     async def _until_decided(self) -> None:
-        """The channel is asked to let the payer pay; then asked what became of it, whatever it tells by itself."""
+        """The channel is asked to let the payer pay, and what became of it; what it tells by itself comes in beside."""
         plan = self._required_plan()
         if not plan.channel_id:
-            await self._take_booked(
-                await durably(PaymentActivities.use_balances, OpenPayment(self._pay_id, workflow.now()))
-            )
+            message = OpenPayment(self._pay_id, workflow.now())
+            await self._take_booked(await durably(PaymentActivities.use_balances, message))
             return
-        if self._status is PayStatus.CREATED:
-            await self._create()
-        while self._status in UNDECIDED:
+        creating = asyncio.create_task(self._create()) if self._status is PayStatus.CREATED else None
+        while self._undecided:
             await self._pause()
-            if self._told:
-                await self._take_in()
-            elif self._ending is not None:
+            if self._undecided and self._ending is not None:
                 await self._close()
-            else:
+            elif self._undecided:
                 self._asked += 1
-                await self._heed(await self._query())
+                answer = await self._unless_decided(self._query())
+                await self._heed(answer)
             await self._begin_anew_when_long()
+        if creating is not None:
+            await creating
+
+    async def _create(self) -> None:
+        """Repeated with the same reference until the answer is clear: the channel makes it once."""
+        self._creating, tries = True, 0
+        while self._status is PayStatus.CREATED and self._ending is None:
+            answer = await self._unless_decided(self._call_create())
+            if isinstance(answer, Created):
+                message = AwaitPayer(self._pay_id, workflow.now(), answer.action, answer.channel_reference)
+                await durably(PaymentActivities.await_payer, message)
+                if self._status is PayStatus.CREATED:
+                    self._status = PayStatus.PENDING
+                self._answer = self._answer or PayAnswer(self._status, answer.action)
+                self._show()
+            elif isinstance(answer, Declined):
+                self._ending = self._ending or Ending("failed", answer.code)
+            elif answer is not None:
+                pause = timedelta(seconds=self._required_plan().schedule.interval_s(tries))
+                with suppress(TimeoutError):
+                    await workflow.wait_condition(
+                        lambda: not self._undecided or self._ending is not None, timeout=pause,
+                        timeout_summary="create it again, under the same reference",
+                    )  # fmt: skip
+            tries += 1
+        self._creating = False
 
     async def _pause(self) -> None:
-        """Until there is something to take in, somebody wants it closed, or the channel's schedule says to ask."""
+        """Until it is decided, somebody wants it closed, or the channel's schedule says to ask."""
         ending, asked = self._ending, self._asked
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: bool(self._told) or self._ending is not ending,
+                lambda: not self._undecided or self._ending is not ending,
                 timeout=timedelta(seconds=self._pause_s()),
-                timeout_summary="close it at the channel" if ending else f"ask the channel, for the {asked + 1}. time",
+                timeout_summary="close it at the channel" if ending else f"ask the channel, question {asked + 1}",
             )
         if self._ending is None and workflow.now() >= self._required_plan().expires_at:
             self._ending = Ending("closed", "expired")
@@ -174,84 +206,73 @@ class PaymentWorkflow:
         left_s = max((plan.expires_at - workflow.now()).total_seconds(), 0)
         return min(plan.schedule.interval_s(self._asked), left_s)
 
-    async def _create(self) -> None:
-        """Repeated with the same reference until the answer is clear: the channel makes it once."""
-        while self._status is PayStatus.CREATED and self._ending is None:
-            answer = await self._call_create()
-            if isinstance(answer, Created):
-                message = AwaitPayer(self._pay_id, workflow.now(), answer.action, answer.channel_reference)
-                await durably(PaymentActivities.await_payer, message)
-                if self._status is PayStatus.CREATED:
-                    self._status = PayStatus.PENDING
-                self._answer = self._answer or PayAnswer(self._status, answer.action)
-                self._show()
-            elif isinstance(answer, Declined):
-                self._ending = Ending("failed", answer.code)
-            else:
-                await self._pause()
-                self._asked += 1
-                await self._take_in()
-        self._asked = 0
-
     async def _close(self) -> None:
-        """*Paid* wins; *closed* ends it; while the answer is unclear its orders wait, and a person hears of it."""
+        """*Paid* wins; *closed* ends it; while the answer is unclear its orders wait, and a person hears of it.
+
+        *Not known* proves nothing as long as it may still be on its way there.
+        """
         ending = self._ending
         assert ending is not None
         self._closes += 1
-        answer = await self._call_close()
-        if isinstance(answer, Closed | NotKnown):
-            message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
-            await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
-        elif isinstance(answer, Unpaid | PaymentFailed):
-            await self._worry()  # it knows it, and has not closed it
+        on_its_way = self._creating
+        answer = await self._unless_decided(self._call_close())
+        if isinstance(answer, Closed) or (isinstance(answer, NotKnown) and not on_its_way):
+            async with self._mutex:
+                message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
+                await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
+        elif isinstance(answer, Unpaid | PaymentFailed | NotKnown):
+            await self._worry()
         else:
             await self._heed(answer)
 
-    async def _heed(self, answer: PaymentAnswer) -> None:
-        """An answer to a question of ours."""
+    async def _heed(self, answer: PaymentAnswer | None) -> None:
+        """An answer to a question of ours; None: it was decided before that came."""
         if isinstance(answer, Paid):
             await self._book(self._required_plan().channel_id, answer.charges)
-        elif isinstance(answer, PaymentFailed) and self._ending is None:
-            # The payer may try again at the channel: only a closed one is certain, and may be paid otherwise.
-            self._ending = Ending("failed", answer.code)
-        elif isinstance(answer, Closed) and self._ending is None:
-            self._ending = Ending("closed", "closed_by_channel")
-        if isinstance(answer, Unclear | NotReachable):
+        elif isinstance(answer, Unclear | NotReachable):
             await self._worry()
-        elif self._alarmed or self._unclear_since:
+        elif answer is not None:
+            self._end_as(answer)
             await self._calm()
 
-    async def _take_in(self) -> None:
-        """What the channel told us unasked, one after another."""
-        while self._told:
-            async with self._mutex:
-                report = self._told.pop(0)
-                told = report.told
-                if isinstance(told.answer, Paid):
-                    await self._book(report.channel_id, told.answer.charges)
-                elif self._status in UNDECIDED:
-                    await self._heed(told.answer)
-                elif isinstance(told.answer, PaymentFailed | Closed) and self._plan is not None:
-                    await self._weigh(told)
+    def _end_as(self, answer: PaymentAnswer) -> None:
+        """A *no* is certain only when it is closed at the channel: until then its payer may try again, and succeed."""
+        if isinstance(answer, PaymentFailed):
+            self._ending = self._ending or Ending("failed", answer.code)
+        elif isinstance(answer, Closed):
+            self._ending = self._ending or Ending("closed", "closed_by_channel")
+
+    async def _take_in(self, report: ChannelReport) -> None:
+        """What the channel told us unasked."""
+        told = report.told
+        if isinstance(told.answer, Paid):
+            await self._book(report.channel_id, told.answer.charges)
+        elif self._undecided:
+            self._end_as(told.answer)
+        elif self._plan is not None:
+            await self._weigh(told)
 
     async def _weigh(self, told: PaymentTold) -> None:
         """A *no* after the money came: an older attempt's is no news, anything else is the channel against itself."""
         answer = told.answer
         is_older = isinstance(answer, PaymentFailed) and answer.at and self._paid_at and answer.at <= self._paid_at
-        if self._status in (PayStatus.FAILED, PayStatus.CLOSED) or is_older:
+        unpaid = self._status in (PayStatus.FAILED, PayStatus.CLOSED)
+        if unpaid or is_older or not isinstance(answer, PaymentFailed | Closed):
             return
         message = NoteContradiction(self._pay_id, workflow.now(), told.event_id, answer.kind)
         await durably(PaymentActivities.note_contradiction, message)
 
     async def _book(self, channel_id: str, charges: tuple[Charge, ...]) -> None:
-        message = BookCharges(self._pay_id, workflow.now(), channel_id, charges)
-        await self._take_booked(await durably(PaymentActivities.book_charges, message))
+        async with self._mutex:
+            message = BookCharges(self._pay_id, workflow.now(), channel_id, charges)
+            await self._take_booked(await durably(PaymentActivities.book_charges, message))
+        await self._calm()
 
     async def _take_booked(self, booked: Booked) -> None:
         """Where it stands now; what was too much goes back."""
         if self._plan is not None:
             self._status, self._parts, self._paid_at = booked.status, booked.parts, booked.paid_at
-            if self._status not in UNDECIDED and self._answer is None:
+            if not self._undecided and self._answer is None:
                 refused = self._status in (PayStatus.FAILED, PayStatus.CLOSED)
                 code = self._ending.reason if self._ending else str(self._status)
                 self._answer = PayAnswer(self._status, refusal=Refusal.of(PaymentDeclined(code)) if refused else None)
@@ -261,20 +282,24 @@ class PaymentWorkflow:
 
     # --- the money is there: what does it buy? -----------------------------------------------------------------
 
+    def _to_be_used(self) -> list[PlannedPart]:
+        """Orders of a paid pay order for which nothing has been done with its money yet."""
+        paid = self._status not in (*UNDECIDED, PayStatus.FAILED, PayStatus.CLOSED)
+        return [part for part in self._parts if paid and part.state in ("open", "released")]
+
     async def _use_money(self) -> None:
         """Every order it was for is issued for it, or another in its place, or its share goes back."""
         if self._status in (PayStatus.FAILED, PayStatus.CLOSED):
             await self._let_orders_go()
-            return
-        for part in self._parts:
-            if part.state == "open":
-                await self._serve(part)
-            elif part.state == "released":
-                await self._return(part, "paid_otherwise")
-        plan = self._required_plan()
-        for refund_id in plan.refunds:  # what an earlier run of this had begun to give back
+        while parts := self._to_be_used():
+            for part in parts:
+                if part.state == "open":
+                    await self._serve(part)
+                else:
+                    await self._return(part, "paid_otherwise")
+                self._parts = tuple(replace(each, state="done") if each == part else each for each in self._parts)
+        for refund_id in self._required_plan().refunds:  # what an earlier run of this had begun to give back
             await begin_refund(refund_id)
-        self._parts = ()
 
     async def _let_orders_go(self) -> None:
         """No money came: an order that has run out and was kept for it need not wait any more."""
@@ -284,7 +309,6 @@ class PaymentWorkflow:
                 ServeOrder(self._pay_id, part.order_no, part.order_no),
                 summary=f"tell order {part.order_no:019d} that no money came",
             )
-        self._parts = ()
 
     async def _serve(self, part: PlannedPart) -> None:
         target_no = part.successor_no or part.order_no
@@ -325,6 +349,15 @@ class PaymentWorkflow:
             await begin_refund(returned.refund_id)
 
     # --- the channel -------------------------------------------------------------------------------------------
+
+    async def _unless_decided(self, call: Coroutine[Any, Any, A]) -> A | None:
+        """The channel's answer; None where it was decided meanwhile, by what the channel told us: nobody waits for it."""
+        task = asyncio.create_task(call)
+        await workflow.wait_condition(lambda: task.done() or not self._undecided)
+        if task.done():
+            return task.result()
+        task.cancel()
+        return None
 
     async def _call_create(self) -> CreateAnswer:
         plan = self._required_plan()
@@ -370,7 +403,7 @@ class PaymentWorkflow:
 
     @workflow.update(description="Close it at the channel, unless it is paid already.")
     async def cancel(self, message: CancelPayment) -> PayStanding:
-        await workflow.wait_condition(lambda: self._answer is not None or self._plan is not None)
+        await workflow.wait_condition(lambda: self._opened)
         with refusals():
             if self._status not in UNDECIDED or self._plan is None:
                 raise PaymentDecided(self._status)
@@ -390,12 +423,13 @@ class PaymentWorkflow:
 
     @workflow.signal(description="The channel told us unasked what became of it.")
     async def channel_reported(self, report: ChannelReport) -> None:
-        self._told.append(report)
+        await workflow.wait_condition(lambda: self._opened)
+        await self._take_in(report)
 
     @workflow.signal(description="One of its orders was canceled.")
     async def order_gone(self, order_no: int) -> None:
         self._gone.add(order_no)
-        await workflow.wait_condition(lambda: self._plan is not None or self._answer is not None)
+        await workflow.wait_condition(lambda: self._opened)
         if self._plan is not None and all(part.order_no in self._gone for part in self._plan.parts):
             self._ending = self._ending or Ending("closed", "order_canceled")
 
@@ -431,7 +465,7 @@ class PaymentWorkflow:
 
     async def _begin_anew_when_long(self) -> None:
         """A pay order whose channel stays silent for weeks begins anew from its rows."""
-        if workflow.info().is_continue_as_new_suggested() and not self._told and workflow.all_handlers_finished():
+        if self._undecided and workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
             workflow.continue_as_new(HostPayment(self._pay_id))
 
     def _required_plan(self) -> PaymentPlan:
