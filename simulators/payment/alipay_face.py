@@ -1,7 +1,7 @@
 """A channel that is spoken to as Alipay is: one gateway for forms signed with RSA2, notices, and bills as CSV.
 
 The app's id is the channel's token. A trade begins when the payer opens the signed address of the payment page, which
-leads on to the channel's own. A trade is paid once. Failed attempts are not told: a notice shows the trade as it stands.
+leads on to the channel's own. A trade is paid once. Failed attempts are not told: a notice shows how the trade stands.
 """
 
 from __future__ import annotations
@@ -229,11 +229,9 @@ class AlipayFace:
         """What falls on a day of Beijing's, which has hours of two days of UTC; each with its trade."""
         for utc_day in (day - timedelta(days=1), day):
             for line in self._cashier.bill(channel, utc_day):
-                if line.kind == "payment":
-                    payment = self._cashier.payment(channel, line.reference)
-                else:
-                    payment = self._cashier.book.with_refund(channel.name, line.reference)
-                if payment is not None and datetime.fromtimestamp(line.at, BEIJING).date() == day:
+                found = self._cashier.book.with_refund(channel.name, line.reference) if line.kind == "refund" else None
+                payment = found or self._cashier.payment(channel, line.reference)
+                if datetime.fromtimestamp(line.at, BEIJING).date() == day:
                     yield line, payment
 
 
