@@ -14,9 +14,10 @@ from urllib.parse import quote
 import httpx2
 
 from adapters.carriers.parcel_bodies import judge_shipment, read_error, read_events, shown
+from adapters.http_exchange import Reply
 from adapters.suppliers import BookingRequest, Goods, ShipTo, SupplierProduct, SupplierSession, Tracked
 from adapters.suppliers.answers import as_answer, as_cancel_answer
-from adapters.suppliers.exchange import Reply, exchange
+from adapters.suppliers.exchange import exchange
 from domain.issuance import (
     Answer,
     CancelAnswer,

@@ -40,8 +40,7 @@ from adapters.payments.stripe_bodies import (
     judge_refund,
     read_event,
 )
-from adapters.payments.stripe_transport import Transport
-from adapters.suppliers import NotSent
+from adapters.payments.stripe_transport import Transport, TurnedAway
 from domain.channels import (
     BillLine,
     ChannelEvent,
@@ -266,8 +265,8 @@ async def _settled(work: Awaitable[A], timeout_s: float) -> A | Unclear | NotRea
     try:
         async with asyncio.timeout(timeout_s):
             return await work
-    except NotSent as unsent:
-        return NotReachable(str(unsent), unsent.retry_after_s)
+    except TurnedAway as away:
+        return NotReachable(away.unsent.reason, away.unsent.retry_after_s)
     except (stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError) as shut:
         return NotReachable(f"turned away: {type(shut).__name__}")
     except TimeoutError:

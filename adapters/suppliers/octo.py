@@ -19,9 +19,10 @@ from urllib.parse import quote
 
 import httpx2
 
+from adapters.http_exchange import Reply
 from adapters.suppliers import BookingRequest, NotSent, SupplierProduct, SupplierSession, SupplierUnreadable
 from adapters.suppliers.answers import as_answer, as_cancel_answer
-from adapters.suppliers.exchange import Reply, exchange
+from adapters.suppliers.exchange import exchange
 from adapters.suppliers.octo_bodies import (
     judge_booking,
     read_booking,

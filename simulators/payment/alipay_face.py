@@ -226,9 +226,9 @@ class AlipayFace:
         return StreamingResponse((f"{row}\n".encode("gb18030") for row in rows), media_type="text/csv; charset=gb18030")
 
     def _lines(self, channel: ChannelSettings, day: date) -> Iterator[tuple[BillLine, Payment]]:
-        """What falls on a day of Beijing's, which has hours of two days of UTC; each with its trade."""
-        for utc_day in (day - timedelta(days=1), day):
-            for line in self._cashier.bill(channel, utc_day):
+        """What falls on a day of Beijing's, wherever the channel's own days begin; each with its trade."""
+        for around in (day - timedelta(days=1), day, day + timedelta(days=1)):
+            for line in self._cashier.bill(channel, around):
                 found = self._cashier.book.with_refund(channel.name, line.reference) if line.kind == "refund" else None
                 payment = found or self._cashier.payment(channel, line.reference)
                 if datetime.fromtimestamp(line.at, BEIJING).date() == day:

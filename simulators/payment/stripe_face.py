@@ -34,7 +34,8 @@ from simulators.payment.faults import Operation
 NAME = "stripe"
 PAGE_MAX = 100
 CONFLICT = "idempotency_error"
-LONGEST = timedelta(days=40)
+DAY_S = 86_400
+LONGEST_S = 40 * DAY_S
 """Of a list of balance transactions."""
 
 _SEARCHED = re.compile(r"metadata\['pay_id'\]:'([^']{1,200})'")
@@ -165,7 +166,7 @@ class StripeFace:
 
     async def list_balance(self, request: Request) -> Response:
         begin, end = (_whole(request.query_params.get(f"created[{bound}]")) for bound in ("gte", "lt"))
-        if not begin or not end or not 0 < end - begin <= LONGEST.total_seconds():
+        if not begin or not end or not 0 < end - begin <= LONGEST_S:
             return self._invalid("created[gte] and created[lt] are needed, at most 40 days apart")
         limit = min(_whole(request.query_params.get("limit")) or 10, PAGE_MAX)
         after = request.query_params.get("starting_after", "")
@@ -180,8 +181,8 @@ class StripeFace:
         return await self._answer(request, "bill", "", work)
 
     def _lines(self, channel: ChannelSettings, begin: int, end: int) -> list[BillLine]:
-        """Newest first, as Stripe lists everything."""
-        day, last = (datetime.fromtimestamp(at, UTC).date() for at in (begin, end))
+        """Newest first, as Stripe lists everything; all days are looked at that may have some of it."""
+        day, last = (datetime.fromtimestamp(at, UTC).date() for at in (begin - DAY_S, end + DAY_S))
         found: list[BillLine] = []
         while day <= last:
             found += (line for line in self._cashier.bill(channel, day) if begin <= line.at < end)

@@ -1,22 +1,34 @@
-"""The payment simulator itself: a channel takes money once, gives it back once, and its book is what really happened."""
+"""The payment simulator itself: a channel takes money once, gives it back once, and its book says what it did."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
+from simulators.common.faults import Strike
+from simulators.payment.book import PaymentBook
+from simulators.payment.cashier import Cashier
+from simulators.payment.channels import opened
+from simulators.payment.dealings import Act, Asked, RefundAsked, Refusal
+from simulators.payment.faults import Kind
 from simulators.payment.serving import serving
-from tests.simulators.outside import SECRET, Controlled, Receiver, receiving
+from tests.simulators.outside import SECRET, Controlled, Receiver, a_process, receiving, up
 
 AMOUNT = 12_900
 
@@ -33,8 +45,8 @@ class Channel(Controlled):
 
     async def create(self, reference: str | None = None, **changes: Any) -> dict[str, Any]:
         asked = {
-            "reference": reference or a_reference(), "amount_minor": AMOUNT, "currency": "CNY", "subject": "Two tickets",
-            "notify_url": self.notify_url,
+            "reference": reference or a_reference(), "amount_minor": AMOUNT, "currency": "CNY",
+            "subject": "Two tickets", "notify_url": self.notify_url,
         } | changes  # fmt: skip
         answer = await self.ask("POST", "/payments", asked)
         assert answer.status_code == 201, answer.text
@@ -244,3 +256,319 @@ async def test_a_payer_who_gives_up_has_paid_nothing(channel: Channel) -> None:
     await channel.client.post(created["pay_url"], data={"outcome": "fail"})
     assert (await channel.read(created["reference"]))["status"] == "failed"
     assert (await channel.client.get(f"{channel.url}/{channel.name}/cashier/pay-none")).status_code == 404
+
+
+# --- faults ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_callback_is_never_sent_although_the_money_was_taken(channel: Channel) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.force("pay", "callback_lost")
+        lost = await merchant.paid()
+        seen = await merchant.paid()
+        await receiver.wait_for(1)
+        assert [each["data"]["reference"] for each in bodies(receiver)] == [seen["reference"]]
+        assert (await merchant.read(lost["reference"]))["status"] == "paid"
+        assert await merchant.hits() == {"callback_lost": 1}
+
+
+async def test_what_nobody_wants_to_be_told_loses_no_callback(channel: Channel) -> None:
+    await channel.force("pay", "callback_lost")
+    await channel.paid()
+    assert await channel.hits() == {}
+
+
+async def test_a_callback_comes_late_or_twice_with_the_same_id(channel: Channel) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.faults(params={"callback_late_ms": 300})
+        await merchant.force("pay", "callback_late")
+        await merchant.force("pay", "callback_twice")
+        await merchant.paid()
+        await asyncio.sleep(0.1)
+        assert receiver.taken == []
+        await receiver.wait_for(2)
+        assert len(set(ids(receiver))) == 1
+        assert await merchant.hits() == {"callback_late": 1, "callback_twice": 1}
+
+
+async def test_a_callback_that_is_refused_is_repeated_with_its_id(channel: Channel) -> None:
+    async with told(channel, failures=2) as (merchant, receiver):
+        await merchant.paid()
+        await receiver.wait_for(1)
+        assert [each["type"] for each in bodies(receiver)] == ["payment.paid"]
+
+
+@pytest.mark.parametrize(("kind", "is_newer"), [("callback_reordered", False), ("callback_contradict", True)])
+async def test_a_failure_is_told_after_the_success_while_the_book_stays_paid(
+    channel: Channel, kind: str, is_newer: bool
+) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.faults(params={"contradict_ms": 100, "reorder_ms": 100})
+        await merchant.force("pay", kind)
+        reference = (await merchant.paid())["reference"]
+        await receiver.wait_for(2)
+        success, failure = bodies(receiver)
+        assert (success["type"], failure["type"]) == ("payment.paid", "payment.failed")
+        assert (failure["data"]["status"], failure["data"]["charges"]) == ("failed", [])
+        assert (failure["at"] > success["at"]) == is_newer
+        assert len(set(ids(receiver))) == 2
+        assert (await merchant.read(reference))["status"] == "paid"
+        assert await merchant.hits() == {kind: 1}
+
+
+@pytest.mark.parametrize(("asked_minor", "taken_minor"), [(AMOUNT, AMOUNT - 1), (1, 2)])
+async def test_another_amount_than_asked_is_taken_and_told(
+    channel: Channel, asked_minor: int, taken_minor: int
+) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.force("pay", "wrong_amount")
+        paid = await merchant.paid(amount_minor=asked_minor)
+        await receiver.wait_for(1)
+        assert (paid["amount_minor"], paid["charges"][0]["amount_minor"]) == (asked_minor, taken_minor)
+        assert bodies(receiver)[0]["data"]["charges"] == paid["charges"]
+
+
+async def test_a_payer_who_is_charged_twice_has_two_charges_each_of_which_is_told(channel: Channel) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.force("pay", "double_charge")
+        paid = await merchant.paid()
+        assert len({charge["id"] for charge in paid["charges"]}) == 2
+        await receiver.wait_for(2)
+        assert len(set(ids(receiver))) == 2
+        assert (await merchant.truth())["totals"]["CNY"]["charged_minor"] == 2 * AMOUNT
+
+
+async def test_a_payment_that_no_merchant_made_is_charged_and_told(channel: Channel) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.force("pay", "unknown_reference")
+        paid = await merchant.paid()
+        await receiver.wait_for(2)
+        (stray,) = {each["data"]["reference"] for each in bodies(receiver)} - {paid["reference"]}
+        assert (await merchant.read(stray))["status"] == "paid"
+        assert (await merchant.truth())["totals"]["CNY"]["charges"] == 2
+
+
+async def test_money_that_is_under_way_arrives_although_the_payment_was_closed_meanwhile(channel: Channel) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.faults(params={"pay_late_ms": 400})
+        await merchant.force("pay", "pay_late")
+        reference = (await merchant.create())["reference"]
+        assert (await merchant.pay(reference))["status"] == "waiting"
+        assert (await merchant.ask("POST", f"/payments/{reference}/close")).json()["status"] == "closed"
+        await merchant.settled(reference, "paid")
+        await receiver.wait_for(1)
+        assert await merchant.hits() == {"pay_late": 1}
+
+
+async def test_a_refund_may_be_done_later_and_is_told_then(channel: Channel) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.faults(params={"refund_late_ms": 300})
+        await merchant.force("refund", "refund_pending")
+        payment = await merchant.paid()
+        assert (await merchant.give_back(payment, AMOUNT, refund_no="rfd-late")).json()["status"] == "pending"
+        assert (await merchant.give_back(payment, 1)).json()["error"] == "exceeds_charge"
+        assert (await merchant.truth())["totals"]["CNY"]["refunds"] == 0
+        await receiver.wait_for(2)
+        done = bodies(receiver)[1]
+        assert (done["type"], done["data"]["refund_no"]) == ("refund.done", "rfd-late")
+        assert (await merchant.ask("GET", "/refunds/rfd-late")).json() == done["data"]
+        assert (await merchant.truth())["totals"]["CNY"]["refunds"] == 1
+
+
+async def test_a_refused_refund_stays_refused_and_another_number_may_be_given(channel: Channel) -> None:
+    async with told(channel) as (merchant, receiver):
+        await merchant.force("refund", "refund_refused")
+        await merchant.force("refund", "refund_callback_twice")
+        payment = await merchant.paid()
+        for _ in range(2):
+            refused = (await merchant.give_back(payment, AMOUNT, refund_no="rfd-no")).json()
+            assert (refused["status"], refused["refusal"]) == ("refused", "account_closed")
+        await receiver.wait_for(3)
+        assert [each["type"] for each in bodies(receiver)[1:]] == ["refund.refused"] * 2
+        assert (await merchant.give_back(payment, AMOUNT)).json()["status"] == "done"
+        assert (await merchant.truth())["totals"]["CNY"]["refunded_minor"] == AMOUNT
+
+
+async def test_what_is_forgotten_is_found_again_and_can_be_given_back_meanwhile(channel: Channel) -> None:
+    await channel.faults(params={"forget_ms": 300})
+    payment = await channel.paid()
+    await channel.force("query", "forget")
+    assert (await channel.read(payment["reference"]))["error"] == "unknown_reference"
+    await channel.give_back(payment, 5, refund_no="rfd-forgotten")
+    await channel.force("query_refund", "forget")
+    assert (await channel.ask("GET", "/refunds/rfd-forgotten")).status_code == 404
+    await asyncio.sleep(0.4)
+    assert (await channel.read(payment["reference"]))["status"] == "paid"
+    assert (await channel.ask("GET", "/refunds/rfd-forgotten")).json()["amount_minor"] == 5
+
+
+async def test_an_error_after_the_work_leaves_it_done_and_one_before_it_undone(channel: Channel) -> None:
+    asked = {"reference": a_reference(), "amount_minor": 1, "currency": "CNY", "subject": ""}
+    await channel.force("create", "error_before")
+    assert (await channel.ask("POST", "/payments", asked)).status_code == 500
+    assert await channel.book() == []
+    await channel.force("create", "error_after")
+    assert (await channel.ask("POST", "/payments", asked)).status_code == 500
+    assert [each["reference"] for each in await channel.book()] == [asked["reference"]]
+    await channel.force("pay", "drop_after")
+    with pytest.raises(httpx2.HTTPError):
+        await channel.client.post(f"{channel.url}/control/{channel.name}/pay/{asked['reference']}", json={})
+    assert (await channel.truth())["totals"]["CNY"]["charges"] == 1
+
+
+async def test_a_fault_is_refused_where_it_cannot_strike(channel: Channel) -> None:
+    for body in ({"operation": "query", "kind": "double_charge"}, {"operation": "sing", "kind": "slow"}):
+        answer = await channel.client.post(f"{channel.url}/control/{channel.name}/next", json=body)
+        assert answer.status_code == 422
+    for faults in ({"rates": {"overbook": 0.5}}, {"params": {"pay_late_ms": -1}}, {"deduplicates": False}):
+        answer = await channel.client.put(f"{channel.url}/control/{channel.name}/faults", json=faults)
+        assert answer.status_code == 422
+
+
+async def test_the_same_seed_and_the_same_calls_meet_the_same_faults(channel: Channel, url: str) -> None:
+    references = [a_reference() for _ in range(20)]
+    seen: list[dict[str, int]] = []
+    for _ in range(2):
+        await channel.control("POST", "/reset")
+        await channel.faults(seed=7, rates={"wrong_amount": 0.3, "double_charge": 0.3})
+        for reference in references:
+            await channel.create(reference)
+            await channel.pay(reference)
+        seen.append(await channel.hits())
+    assert seen[0] == seen[1]
+    assert all(0 < seen[0][kind] < 20 for kind in ("wrong_amount", "double_charge"))
+
+
+# --- control -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_truth_comes_in_pages_and_a_reset_empties_the_book(channel: Channel) -> None:
+    references = [(await channel.paid())["reference"] for _ in range(3)]
+    first = await channel.control("GET", "/truth?limit=2")
+    rest = await channel.control("GET", f"/truth?limit=2&cursor={first['next_cursor']}")
+    assert [each["reference"] for each in first["payments"] + rest["payments"]] == references
+    assert rest["next_cursor"] is None
+    assert first["totals"] == rest["totals"]
+    await channel.control("POST", "/reset")
+    assert await channel.truth() == {"totals": {}, "payments": [], "next_cursor": None}
+
+
+async def test_a_payer_of_the_control_api_pays_otherwise_than_a_page_would_let_him(channel: Channel) -> None:
+    reference = (await channel.create())["reference"]
+    assert len((await channel.pay(reference, times=2, amount_minor=7))["charges"]) == 2
+    closed = (await channel.create())["reference"]
+    await channel.ask("POST", f"/payments/{closed}/close")
+    assert (await channel.pay(closed, anyway=True))["status"] == "paid"
+    truth = await channel.truth()
+    assert truth["totals"]["CNY"]["charged_minor"] == 14 + AMOUNT
+
+
+async def test_settings_show_no_secret(channel: Channel) -> None:
+    await channel.control("PUT", "/callbacks", {"url": "http://127.0.0.1:1/", "secret": SECRET})
+    assert SECRET not in json.dumps(await channel.control("GET", ""))
+    other = f"{channel.url}/control/{channel.name}"
+    assert (await channel.client.put(other, json={"callback_secret": "whsec_!"})).status_code == 422
+    assert (await channel.client.put(other, json={"like": "nobody"})).status_code == 422
+
+
+async def test_a_kill_loses_nothing_that_was_answered_and_what_is_due_comes_after_it(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    headers = {"authorization": "Bearer paybridge-token"}
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        paybridge = Channel(client, f"http://127.0.0.1:{unused_tcp_port}", "paybridge", headers=headers)
+        with a_process("simulators.payment", tmp_path, unused_tcp_port) as process:
+            await up(client, paybridge.url)
+            await paybridge.faults(params={"pay_late_ms": 300, "refund_late_ms": 300})
+            payment = await paybridge.paid()
+            await paybridge.force("refund", "refund_pending")
+            pending = (await paybridge.give_back(payment, 100, refund_no="rfd-killed")).json()
+            await paybridge.force("pay", "pay_late")
+            late = (await paybridge.paid())["reference"]
+            os.kill(process.pid, signal.SIGKILL)
+        assert pending["status"] == "pending"
+        with a_process("simulators.payment", tmp_path, unused_tcp_port):
+            await up(client, paybridge.url)
+            await paybridge.settled(late, "paid")
+            assert (await paybridge.read(payment["reference"]))["charges"] == payment["charges"]
+            async with asyncio.timeout(5):
+                while (await paybridge.truth())["totals"]["CNY"]["refunds"] == 0:
+                    await asyncio.sleep(0.02)
+
+
+# --- rules -------------------------------------------------------------------------------------------------------
+
+
+class Ticking:
+    """A clock that a test moves."""
+
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[PaymentBook]:
+    made = PaymentBook(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_bill_has_only_its_own_day(book: PaymentBook) -> None:
+    channel, clock = opened("paybridge", "paybridge"), Ticking()
+    cashier = Cashier(book, clock)
+    no_faults: Strike[Kind] = Strike(book, channel.name, "pay", frozenset())
+    for days in range(3):
+        clock.now = datetime(2026, 5, 1 + days, 23, 59, 59, tzinfo=UTC).timestamp()
+        cashier.create(channel, Asked(f"pay-{days}", 100, "CNY"))
+        cashier.pay(channel, f"pay-{days}", no_faults)
+    assert [line.reference for line in cashier.bill(channel, date(2026, 5, 2))] == ["pay-1"]
+
+
+def test_a_payment_ends_at_its_time_and_is_settled_at_any_reading(book: PaymentBook) -> None:
+    channel, clock = opened("paybridge", "paybridge"), Ticking()
+    cashier = Cashier(book, clock)
+    cashier.create(channel, Asked("pay-1", 100, "CNY", expires_at=clock.now + 60))
+    clock.now += 59.9
+    assert cashier.payment(channel, "pay-1").status == "waiting"
+    clock.now += 0.1
+    assert cashier.payment(channel, "pay-1").history == [("closed", Ticking.now + 60)]
+    with pytest.raises(Refusal, match="ended before it began"):
+        cashier.create(channel, Asked("pay-2", 100, "CNY", expires_at=clock.now))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    acts=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 50)), min_size=1, max_size=3),
+    asked=st.lists(st.tuples(st.integers(0, 6), st.integers(1, 60), st.sampled_from(["", "refused"])), max_size=15),
+)
+def test_whatever_is_asked_for_no_charge_gives_back_more_than_it_took(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[int, int]], asked: list[tuple[int, int, str]]
+) -> None:
+    book = PaymentBook(tmp_path_factory.mktemp("book"))
+    channel, cashier = opened("paybridge", "paybridge"), Cashier(book, Ticking())
+    cashier.create(channel, Asked("pay-1", 10, "CNY"))
+    pay: Strike[Kind] = Strike(book, channel.name, "pay", frozenset())
+    for times, amount_minor in acts:
+        cashier.pay(channel, "pay-1", pay, Act(times, amount_minor, anyway=True))
+    given_back: Counter[str] = Counter()
+    for number, amount_minor, fault in asked:
+        kinds: frozenset[str] = frozenset({"refund_refused"} if fault else ())
+        strike: Strike[Kind] = Strike(book, channel.name, "refund", kinds)
+        try:
+            cashier.refund(channel, RefundAsked(f"rfd-{number}", "pay-1", amount_minor, "CNY"), strike)
+        except Refusal:
+            continue
+    payment = cashier.payment(channel, "pay-1")
+    numbers = [refund.refund_no for refund in payment.refunds]
+    assert len(set(numbers)) == len(numbers)
+    for refund in payment.refunds:
+        given_back[refund.charge_id] += refund.amount_minor if refund.status == "done" else 0
+    assert all(given_back[charge.id] <= charge.amount_minor for charge in payment.charges)
+    total = book.totals(channel.name)["CNY"]
+    assert (total.charged_minor, total.refunded_minor) == (
+        sum(times * amount_minor for times, amount_minor in acts),
+        given_back.total(),
+    )
+    book.close()
