@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from simulators.common.book import Clerk, latest
 from simulators.common.faults import Strike
@@ -136,17 +137,18 @@ class Cashier(Clerk[Payment]):
         return Outcome(payment, notices=notices)
 
     def bill(self, channel: ChannelSettings, day: date) -> Iterator[BillLine]:
-        """What was charged and given back on a day in UTC, payment by payment."""
+        """What was charged and given back on a day of the channel's time zone, payment by payment."""
+        zone = ZoneInfo(channel.time_zone)
         for payment in self.book.everything(channel.name):
             for charge in payment.charges:
-                if _day(charge.paid_at) == day:
+                if _day(charge.paid_at, zone) == day:
                     fee = (charge.amount_minor * channel.fee_bp + 5_000) // 10_000
                     yield BillLine(
                         "payment", payment.reference, charge.id, charge.amount_minor, fee, payment.currency,
                         charge.paid_at,
                     )  # fmt: skip
             for refund in payment.refunds:
-                if refund.done_at is not None and _day(refund.done_at) == day:
+                if refund.done_at is not None and _day(refund.done_at, zone) == day:
                     yield BillLine(
                         "refund", refund.refund_no, refund.id, -refund.amount_minor, 0, payment.currency, refund.done_at
                     )
@@ -251,5 +253,5 @@ def _unknown(reference: str) -> Refusal:
     return Refusal("unknown_reference", "We have no payment under this reference", reference)
 
 
-def _day(at: float) -> date:
-    return datetime.fromtimestamp(at, UTC).date()
+def _day(at: float, zone: ZoneInfo) -> date:
+    return datetime.fromtimestamp(at, zone).date()

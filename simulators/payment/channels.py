@@ -6,9 +6,10 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from simulators.common.book import Tally
 from simulators.common.callbacks import CallbackTarget
@@ -19,11 +20,12 @@ from simulators.payment.faults import POSSIBLE, FaultSettings
 @dataclass(frozen=True, slots=True)
 class House:
     """A channel out of the box. `face`: how it is spoken to; `fee_bp`: what it keeps, in hundredths of a percent;
-    `charges_once`: its protocol can't take a payment's money twice."""
+    `time_zone`: that of its bills' days; `charges_once`: its protocol can't take a payment's money twice."""
 
     title: str
     face: str
     fee_bp: int
+    time_zone: str = "Asia/Shanghai"
     charges_once: bool = False
 
 
@@ -36,6 +38,17 @@ HOUSES: Mapping[str, House] = MappingProxyType(
 )
 
 
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as unknown:
+        raise ValueError("not a time zone of the IANA database") from unknown
+    return name
+
+
+TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
+
+
 class ChannelSettings(PartySettings):
     """One channel. Merchants show its `token`; its callbacks are signed with `callback_secret`.
 
@@ -45,6 +58,7 @@ class ChannelSettings(PartySettings):
 
     deduplicates: Literal[True] = True
     fee_bp: int = Field(ge=0, le=10_000)
+    time_zone: TimeZone
     callback_secret: str
     faults: FaultSettings = Field(default_factory=FaultSettings)
 
@@ -73,8 +87,9 @@ def opened(name: str, like: str) -> ChannelSettings:
     title = house.title if name == like else f"{house.title} ({name})"
     secret = f"whsec_{b64encode(f'{name}-callbacks'.encode()).decode()}"
     return ChannelSettings(
-        name=name, like=like, title=title, token=f"{name}-token", fee_bp=house.fee_bp, callback_secret=secret
-    )
+        name=name, like=like, title=title, token=f"{name}-token", fee_bp=house.fee_bp, time_zone=house.time_zone,
+        callback_secret=secret,
+    )  # fmt: skip
 
 
 def open_houses(tally: Tally) -> Channels:

@@ -15,7 +15,7 @@ from simulators.common.callbacks import Secret
 from simulators.common.control import PAGE_MAX, Control, Json, Unfit, entry_view, read
 from simulators.common.faults import Strike
 from simulators.payment.book import Payment
-from simulators.payment.channels import HOUSES, ChannelSettings, opened
+from simulators.payment.channels import HOUSES, ChannelSettings, TimeZone, opened
 from simulators.payment.dealings import Act, Refusal
 from simulators.payment.faces import Office
 from simulators.payment.views import payment_view, refund_view
@@ -28,6 +28,7 @@ class ChannelBody(BaseModel):
     title: str | None = Field(None, max_length=200)
     token: str | None = Field(None, min_length=1, max_length=200)
     fee_bp: int | None = Field(None, ge=0, le=10_000)
+    time_zone: TimeZone | None = None
     callback_secret: Secret | None = None
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
@@ -223,7 +224,8 @@ async def test_the_bill_of_a_day_has_a_line_per_charge_and_refund_and_says_how_m
     payment = await channel.paid()
     await channel.give_back(payment, 900, refund_no="rfd-of-bill")
     await channel.create()
-    today = datetime.now(UTC).date()
+    await channel.control("PUT", "", {"time_zone": "Europe/Lisbon"})
+    today = datetime.now(ZoneInfo("Europe/Lisbon")).date()
     lines = [json.loads(line) for line in (await channel.ask("GET", f"/bills/{today}")).text.splitlines()]
     assert [(line["kind"], line["reference"], line["amount_minor"], line["fee_minor"]) for line in lines[:-1]] == [
         ("payment", payment["reference"], AMOUNT, 77),
@@ -468,6 +470,7 @@ async def test_settings_show_no_secret(channel: Channel) -> None:
     assert SECRET not in json.dumps(await channel.control("GET", ""))
     other = f"{channel.url}/control/{channel.name}"
     assert (await channel.client.put(other, json={"callback_secret": "whsec_!"})).status_code == 422
+    assert (await channel.client.put(other, json={"time_zone": "Mars/Olympus"})).status_code == 422
     assert (await channel.client.put(other, json={"like": "nobody"})).status_code == 422
 
 
@@ -515,15 +518,17 @@ def book(tmp_path: Path) -> Iterator[PaymentBook]:
     made.close()
 
 
-def test_a_bill_has_only_its_own_day(book: PaymentBook) -> None:
+def test_a_bill_has_only_its_own_day_in_the_channels_time_zone(book: PaymentBook) -> None:
     channel, clock = opened("paybridge", "paybridge"), Ticking()
     cashier = Cashier(book, clock)
     no_faults: Strike[Kind] = Strike(book, channel.name, "pay", frozenset())
-    for days in range(3):
-        clock.now = datetime(2026, 5, 1 + days, 23, 59, 59, tzinfo=UTC).timestamp()
-        cashier.create(channel, Asked(f"pay-{days}", 100, "CNY"))
-        cashier.pay(channel, f"pay-{days}", no_faults)
-    assert [line.reference for line in cashier.bill(channel, date(2026, 5, 2))] == ["pay-1"]
+    shanghai = ZoneInfo("Asia/Shanghai")
+    midnight = datetime(2026, 5, 2, tzinfo=shanghai).timestamp()
+    for name, at in (("before", -1), ("first", 0), ("last", 86_399), ("after", 86_400)):
+        clock.now = midnight + at
+        cashier.create(channel, Asked(name, 100, "CNY"))
+        cashier.pay(channel, name, no_faults)
+    assert [line.reference for line in cashier.bill(channel, date(2026, 5, 2))] == ["first", "last"]
 
 
 def test_a_payment_ends_at_its_time_and_is_settled_at_any_reading(book: PaymentBook) -> None:
