@@ -163,10 +163,17 @@ class StripeChannel:
         return answer if isinstance(answer, Closed | Paid | NotKnown | Unclear) else Unclear("it can't be canceled now")
 
     async def refund(self, request: RefundRequest, *, timeout_s: float) -> RefundAnswer:
-        """Of the one charge that is named. Stripe refuses what is more than the charge has left."""
+        """Of the one charge that is named. Stripe refuses what is more than the charge has left.
+
+        Its memory of keys is a day long, and a refund may be tried again after that: so the charge's refunds are looked
+        through first. The key is for two tries at the same time.
+        """
         return await _settled(self._refund(request, timeout_s), timeout_s)
 
     async def _refund(self, request: RefundRequest, timeout_s: float) -> RefundAnswer:
+        known = await self._query_refund(request, timeout_s)
+        if not isinstance(known, NotKnown):
+            return known
         try:
             made = await self._stripe(timeout_s).v1.refunds.create_async(
                 {
