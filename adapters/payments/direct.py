@@ -53,9 +53,11 @@ from domain.channels import (
     Paid,
     PayAction,
     PaymentAnswer,
+    PaymentFailed,
     RefundAnswer,
     RefundDeclined,
     Unclear,
+    Unpaid,
 )
 
 ANSWER_MAX_BYTES = 1 << 20
@@ -237,13 +239,17 @@ class DirectChannel:
 
 def _created(payment: PaymentBody) -> CreateAnswer:
     """What the payer has to do. A payment that was paid before is created all the same: a query tells of its money."""
-    if payment.status == "closed":
-        return Declined("closed")
-    if payment.status == "paid":
-        return Created(PayAction("none"), payment.id)
-    if payment.pay_url is None:
-        return Unclear("the payment has no page to pay on")
-    return Created(PayAction("redirect", url=payment.pay_url), payment.id)
+    match judge_payment(payment):
+        case Unclear() as unclear:
+            return unclear
+        case Closed():
+            return Declined("closed")
+        case Paid():
+            return Created(PayAction("none"), payment.id)
+        case Unpaid() | PaymentFailed():
+            if payment.pay_url is None:
+                return Unclear("the payment has no page to pay on")
+            return Created(PayAction("redirect", url=payment.pay_url), payment.id)
 
 
 def _judged_refund(reply: Reply, request: RefundRequest) -> RefundAnswer:

@@ -51,6 +51,9 @@ class ChargeBody(_Body):
     currency: _Currency
     paid_at: _Moment
 
+    def as_charge(self) -> Charge:
+        return Charge(self.id, self.amount_minor, self.currency, self.paid_at)
+
 
 class PaymentBody(_Body):
     id: _Name
@@ -124,7 +127,7 @@ def judge_payment(payment: PaymentBody) -> Paid | Unpaid | PaymentFailed | Close
         return Unclear("a charge is told twice")
     match payment.status:
         case "paid":
-            return Paid(tuple(Charge(**charge.model_dump()) for charge in payment.charges))
+            return Paid(tuple(charge.as_charge() for charge in payment.charges))
         case "failed":
             return PaymentFailed(payment.failure or _FAILED)
         case "closed":
