@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from adapters.http_exchange import Unanswered, Unsent, exchange, timeouts
 from adapters.payments import (
     Acknowledgement,
     BillUnreadable,
@@ -51,8 +52,6 @@ from adapters.payments.alipay_signing import (
     public_key,
     sign_request,
 )
-from adapters.suppliers import NotSent
-from adapters.suppliers.exchange import Reply, exchange
 from domain.channels import (
     BillLine,
     ChannelEvent,
@@ -231,7 +230,7 @@ class AlipayChannel:
     async def _fetch(self, url: str, file: IO[bytes], timeout_s: float) -> None:
         """The whole file, with `timeout_s` of patience for each piece. Raises BillUnreadable."""
         try:
-            async with self._client.stream("GET", url, timeout=timeout_s) as response:
+            async with self._client.stream("GET", url, timeout=timeouts(timeout_s)) as response:
                 if response.status_code != 200:
                     raise BillUnreadable(f"the bill's file answered {response.status_code}")
                 async for chunk in response.aiter_bytes():
@@ -246,19 +245,18 @@ class AlipayChannel:
         self, method: str, content: Mapping[str, str], timeout_s: float, *, notify_url: str = ""
     ) -> GatewayBody | Unclear | NotReachable:
         """One call: a signed body that is done or refused for a reason, or why there is none."""
-        try:
-            reply = await exchange(
-                self._client,
-                "POST",
-                f"{self._base_url}/gateway.do",
-                headers={"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"},
-                content=urlencode(self._signed(method, content, notify_url=notify_url)).encode(),
-                timeout_s=timeout_s,
-                max_bytes=ANSWER_MAX_BYTES,
-            )
-        except NotSent as unsent:
-            return NotReachable(str(unsent), unsent.retry_after_s)
-        if not isinstance(reply, Reply):
+        reply = await exchange(
+            self._client,
+            "POST",
+            f"{self._base_url}/gateway.do",
+            headers={"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"},
+            content=urlencode(self._signed(method, content, notify_url=notify_url)).encode(),
+            timeout_s=timeout_s,
+            max_bytes=ANSWER_MAX_BYTES,
+        )
+        if isinstance(reply, Unsent):
+            return NotReachable(reply.reason, reply.retry_after_s)
+        if isinstance(reply, Unanswered):
             return Unclear(reply.reason)
         try:
             name = method.replace(".", "_") + "_response"

@@ -68,7 +68,7 @@ def beijing_time(text: object) -> datetime:
 
 
 Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
-Fen = Annotated[int, BeforeValidator(lambda text: fen(text) if isinstance(text, str) else text)]
+Fen = Annotated[int, BeforeValidator(fen)]
 Time = Annotated[datetime, BeforeValidator(beijing_time)]
 
 

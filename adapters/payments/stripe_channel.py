@@ -40,8 +40,7 @@ from adapters.payments.stripe_bodies import (
     judge_refund,
     read_event,
 )
-from adapters.payments.stripe_transport import Transport
-from adapters.suppliers import NotSent
+from adapters.payments.stripe_transport import Transport, TurnedAway
 from domain.channels import (
     BillLine,
     ChannelEvent,
@@ -164,10 +163,17 @@ class StripeChannel:
         return answer if isinstance(answer, Closed | Paid | NotKnown | Unclear) else Unclear("it can't be canceled now")
 
     async def refund(self, request: RefundRequest, *, timeout_s: float) -> RefundAnswer:
-        """Of the one charge that is named. Stripe refuses what is more than the charge has left."""
+        """Of the one charge that is named. Stripe refuses what is more than the charge has left.
+
+        Its memory of keys is a day long, and a refund may be tried again after that: so the charge's refunds are looked
+        through first. The key is for two tries at the same time.
+        """
         return await _settled(self._refund(request, timeout_s), timeout_s)
 
     async def _refund(self, request: RefundRequest, timeout_s: float) -> RefundAnswer:
+        known = await self._query_refund(request, timeout_s)
+        if not isinstance(known, NotKnown):
+            return known
         try:
             made = await self._stripe(timeout_s).v1.refunds.create_async(
                 {
@@ -266,8 +272,8 @@ async def _settled(work: Awaitable[A], timeout_s: float) -> A | Unclear | NotRea
     try:
         async with asyncio.timeout(timeout_s):
             return await work
-    except NotSent as unsent:
-        return NotReachable(str(unsent), unsent.retry_after_s)
+    except TurnedAway as away:
+        return NotReachable(away.unsent.reason, away.unsent.retry_after_s)
     except (stripe.RateLimitError, stripe.AuthenticationError, stripe.PermissionError) as shut:
         return NotReachable(f"turned away: {type(shut).__name__}")
     except TimeoutError:

@@ -12,9 +12,17 @@ from typing import Any
 import httpx2
 import stripe
 
-from adapters.suppliers.exchange import Reply, exchange
+from adapters.http_exchange import Unanswered, Unsent, exchange
 
 ANSWER_MAX_BYTES = 4 << 20
+
+
+class TurnedAway(Exception):
+    """Stripe certainly did nothing with the request."""
+
+    def __init__(self, unsent: Unsent) -> None:
+        super().__init__(unsent.reason)
+        self.unsent = unsent
 
 
 class Transport(stripe.HTTPClient):
@@ -30,7 +38,7 @@ class Transport(stripe.HTTPClient):
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Raises NotSent; raises APIError where nobody knows what the request did."""
+        """Raises TurnedAway; raises APIError where nobody knows what the request did."""
         reply = await exchange(
             self._client,
             method.upper(),
@@ -40,7 +48,9 @@ class Transport(stripe.HTTPClient):
             timeout_s=self._timeout_s,
             max_bytes=ANSWER_MAX_BYTES,
         )
-        if not isinstance(reply, Reply):
+        if isinstance(reply, Unsent):
+            raise TurnedAway(reply)
+        if isinstance(reply, Unanswered):
             raise stripe.APIError(reply.reason)
         if not _readable(reply.body):
             raise stripe.APIError(f"the answer (HTTP {reply.status}) is not what Stripe sends")

@@ -1,7 +1,7 @@
 """A channel that is spoken to as Alipay is: one gateway for forms signed with RSA2, notices, and bills as CSV.
 
 The app's id is the channel's token. A trade begins when the payer opens the signed address of the payment page, which
-leads on to the channel's own. A trade is paid once. Failed attempts are not told: a notice shows the trade as it stands.
+leads on to the channel's own. A trade is paid once. Failed attempts are not told: a notice shows how the trade stands.
 """
 
 from __future__ import annotations
@@ -9,32 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
-from zoneinfo import ZoneInfo
+from urllib.parse import parse_qsl
 
-import httpx2
 from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from simulators.common.answering import bounded_body
-from simulators.common.callbacks import CallbackTarget, Letter
 from simulators.common.faults import Strike
-from simulators.payment.alipay_signing import is_app_s, joined, sign
+from simulators.payment.alipay_papers import BEIJING, Fields, rows, trade, yuan
+from simulators.payment.alipay_signing import is_app_s, sign
 from simulators.payment.book import Payment
 from simulators.payment.channels import ChannelSettings
-from simulators.payment.dealings import Asked, BillLine, Notice, RefundAsked, Refusal
+from simulators.payment.dealings import Asked, BillLine, RefundAsked, Refusal
 from simulators.payment.faces import Office
 from simulators.payment.faults import Operation
 from simulators.payment.page import pay_url
 
 NAME = "alipay"
-BEIJING = ZoneInfo("Asia/Shanghai")
-COLUMNS = "支付宝交易号,商户订单号,业务类型,完成时间,订单金额（元）,退款批次号/请求号,服务费（元）"
-END_OF_BILL = "#-----------------------------------------业务明细列表结束------------------------------------"
 
 _SUB_CODES = {
     "unknown_reference": "ACQ.TRADE_NOT_EXIST",
@@ -45,8 +40,6 @@ _SUB_CODES = {
     "already_paid": "ACQ.TRADE_STATUS_ERROR",
 }
 _REFUNDS = {"pending": "REFUND_PROCESSING", "done": "REFUND_SUCCESS", "refused": "REFUND_FAIL"}
-
-Fields = dict[str, str]
 
 
 class Content(BaseModel):
@@ -70,18 +63,6 @@ class Call:
     channel: ChannelSettings
     parameters: Mapping[str, str]
     content: Content
-
-
-class AlipayStationery:
-    """Signed forms; only the word `success` acknowledges."""
-
-    def letter(self, channel: ChannelSettings, target: CallbackTarget, payment: Payment, notice: Notice) -> Letter:
-        fields = _notice(channel, payment, notice)
-        form = {**fields, "sign_type": "RSA2", "sign": sign(joined(fields))}
-        return Letter(target.url, urlencode(form), {"content-type": "application/x-www-form-urlencoded; charset=utf-8"})
-
-    def is_taken(self, answer: httpx2.Response) -> bool:
-        return answer.status_code == 200 and answer.text.strip() == "success"
 
 
 class AlipayFace:
@@ -163,7 +144,7 @@ class AlipayFace:
 
     def _query(self, call: Call, struck: Strike[Any]) -> Response:
         payment = self._cashier.find(call.channel, call.content.out_trade_no, struck)
-        return _signed("alipay.trade.query", _trade(payment))
+        return _signed("alipay.trade.query", trade(payment))
 
     def _close(self, call: Call, struck: Strike[Any]) -> Response:
         payment = self._cashier.close(call.channel, call.content.out_trade_no)
@@ -191,7 +172,7 @@ class AlipayFace:
         moved = before is None and refund is not None and refund.status == "done"
         given_back = sum(each.amount_minor for each in payment.refunds if each.status == "done")
         names = {"trade_no": payment.id, "out_trade_no": payment.reference}
-        body = names | {"fund_change": "Y" if moved else "N", "refund_fee": _yuan(given_back)}
+        body = names | {"fund_change": "Y" if moved else "N", "refund_fee": yuan(given_back)}
         return _signed("alipay.trade.refund", body)
 
     def _query_refund(self, call: Call, struck: Strike[Any]) -> Response:
@@ -205,7 +186,7 @@ class AlipayFace:
         if refund is None:
             return _signed(method, names)
         status = {"out_request_no": refund.refund_no, "refund_status": _REFUNDS[refund.status]}
-        return _signed(method, names | status | {"refund_amount": _yuan(refund.amount_minor)})
+        return _signed(method, names | status | {"refund_amount": yuan(refund.amount_minor)})
 
     def _bill_url(self, call: Call, struck: Strike[Any]) -> Response:
         method, day = "alipay.data.dataservice.bill.downloadurl.query", call.content.bill_date
@@ -222,72 +203,19 @@ class AlipayFace:
             channel = None
         if channel is None:
             return self.error(404, "unknown_bill", "No such bill")
-        rows = _rows(self._lines(channel, day))
-        return StreamingResponse((f"{row}\n".encode("gb18030") for row in rows), media_type="text/csv; charset=gb18030")
+        written = rows(self._lines(channel, day))
+        return StreamingResponse(
+            (f"{row}\n".encode("gb18030") for row in written), media_type="text/csv; charset=gb18030"
+        )
 
     def _lines(self, channel: ChannelSettings, day: date) -> Iterator[tuple[BillLine, Payment]]:
-        """What falls on a day of Beijing's, which has hours of two days of UTC; each with its trade."""
-        for utc_day in (day - timedelta(days=1), day):
-            for line in self._cashier.bill(channel, utc_day):
-                payment: Payment | None
-                if line.kind == "payment":
-                    payment = self._cashier.payment(channel, line.reference)
-                else:
-                    payment = self._cashier.book.with_refund(channel.name, line.reference)
-                if payment is not None and datetime.fromtimestamp(line.at, BEIJING).date() == day:
+        """What falls on a day of Beijing's, wherever the channel's own days begin; each with its trade."""
+        for around in (day - timedelta(days=1), day, day + timedelta(days=1)):
+            for line in self._cashier.bill(channel, around):
+                found = self._cashier.book.with_refund(channel.name, line.reference) if line.kind == "refund" else None
+                payment = found or self._cashier.payment(channel, line.reference)
+                if datetime.fromtimestamp(line.at, BEIJING).date() == day:
                     yield line, payment
-
-
-def _trade(payment: Payment) -> Fields:
-    """A trade that was given back whole is shown as closed, like one that nobody paid."""
-    fields = {
-        "trade_no": payment.id,
-        "out_trade_no": payment.reference,
-        "trade_status": _trade_status(payment),
-        "total_amount": _yuan(payment.charges[-1].amount_minor if payment.charges else payment.amount_minor),
-    }
-    return fields | {"send_pay_date": _written(payment.charges[-1].paid_at)} if payment.charges else fields
-
-
-def _trade_status(payment: Payment) -> str:
-    if payment.charges:
-        given_back = sum(each.amount_minor for each in payment.refunds if each.status == "done")
-        charged = sum(each.amount_minor for each in payment.charges)
-        return "TRADE_CLOSED" if given_back >= charged else "TRADE_SUCCESS"
-    return "TRADE_CLOSED" if payment.status == "closed" else "WAIT_BUYER_PAY"
-
-
-def _notice(channel: ChannelSettings, payment: Payment, notice: Notice) -> Fields:
-    """What it says may be otherwise than the book: a failure that is newer than the success closes the trade."""
-    trade = _trade(payment)
-    paid_at = trade.pop("send_pay_date", "")
-    if notice.says == "failed":
-        is_newer = bool(payment.charges) and notice.at > payment.charges[-1].paid_at
-        trade["trade_status"], paid_at = "TRADE_CLOSED" if is_newer else "WAIT_BUYER_PAY", ""
-    fields = {
-        "notify_id": notice.id,
-        "notify_type": "trade_status_sync",
-        "notify_time": _written(datetime.now(UTC).timestamp()),
-        "app_id": channel.token,
-        "charset": "utf-8",
-        "version": "1.0",
-        **trade,
-    }
-    refund = payment.refund(notice.refund_no)
-    if refund is not None and notice.says == "done":
-        fields |= {"out_biz_no": refund.refund_no, "refund_fee": _yuan(refund.amount_minor)}
-        fields |= {"gmt_refund": _written(notice.at)}
-    return fields | {"gmt_payment": paid_at} if paid_at else fields
-
-
-def _rows(lines: Iterator[tuple[BillLine, Payment]]) -> Iterator[str]:
-    yield "#支付宝业务明细查询"
-    yield COLUMNS
-    for line, payment in lines:
-        kind, number = ("交易", "") if line.kind == "payment" else ("退款", line.reference)
-        names = (f"{payment.id}\t", f"{payment.reference}\t", kind, _written(line.at))
-        yield ",".join((*names, _yuan(line.amount_minor), f"{number}\t", _yuan(-line.fee_minor)))
-    yield END_OF_BILL
 
 
 def _signed(method: str, body: Fields) -> Response:
@@ -307,15 +235,6 @@ def _unsigned(body: Fields) -> Response:
     return Response(json.dumps({"error_response": body}), media_type="application/json")
 
 
-def _yuan(amount_minor: int) -> str:
-    sign_of = "-" if amount_minor < 0 else ""
-    return f"{sign_of}{abs(amount_minor) // 100}.{abs(amount_minor) % 100:02d}"
-
-
 def _fen(text: str) -> int:
     whole, _, part = text.partition(".")
     return int(whole) * 100 + int(part.ljust(2, "0"))
-
-
-def _written(at: float) -> str:
-    return datetime.fromtimestamp(at, BEIJING).strftime("%Y-%m-%d %H:%M:%S")

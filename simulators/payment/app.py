@@ -10,7 +10,8 @@ from starlette.types import ASGIApp
 from simulators.common.app import simulator_app
 from simulators.common.callbacks import Callbacks
 from simulators.payment import alipay_face, direct_face, stripe_face
-from simulators.payment.alipay_face import AlipayFace, AlipayStationery
+from simulators.payment.alipay_face import AlipayFace
+from simulators.payment.alipay_papers import AlipayStationery
 from simulators.payment.book import PaymentBook
 from simulators.payment.cashier import Cashier
 from simulators.payment.channels import open_houses
@@ -19,7 +20,8 @@ from simulators.payment.direct_face import DirectFace, DirectStationery
 from simulators.payment.faces import Face, Office
 from simulators.payment.messenger import Messenger, Stationery
 from simulators.payment.page import PayPage
-from simulators.payment.stripe_face import StripeFace, StripeStationery
+from simulators.payment.stripe_face import StripeFace
+from simulators.payment.stripe_objects import StripeStationery
 
 FACES: Mapping[str, tuple[Callable[[Office], Face], Stationery]] = {
     direct_face.NAME: (DirectFace, DirectStationery()),

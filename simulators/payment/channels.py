@@ -20,13 +20,13 @@ from simulators.payment.faults import POSSIBLE, FaultSettings
 @dataclass(frozen=True, slots=True)
 class House:
     """A channel out of the box. `face`: how it is spoken to; `fee_bp`: what it keeps, in hundredths of a percent;
-    `charges_once`: its protocol can't take a payment's money twice; `time_zone`: that of its bills' days."""
+    `time_zone`: that of its bills' days; `charges_once`: its protocol can't take a payment's money twice."""
 
     title: str
     face: str
     fee_bp: int
-    charges_once: bool = False
     time_zone: str = "Asia/Shanghai"
+    charges_once: bool = False
 
 
 HOUSES: Mapping[str, House] = MappingProxyType(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stripe import WebhookSignature
 
-from adapters.payments import CallbackRefused, PaymentRequest
+from adapters.payments import CallbackRefused, PaymentRequest, RefundRequest
 from adapters.payments.registry import PROTOCOLS
 from adapters.payments.stripe_bodies import BalanceBody, IntentBody, RefundBody, bill_line, judge_intent, judge_refund
 from adapters.payments.stripe_channel import PROTOCOL, StripeChannel
@@ -270,6 +271,30 @@ async def test_an_intent_is_created_once_per_pay_order_with_its_reference_in_key
 async def test_an_error_is_a_no_only_where_stripe_says_so(status: int, kind: str, answer: type) -> None:
     channel = answering(status, {"error": {"type": kind, "code": "some_code", "message": "Sorry"}})
     assert isinstance(await channel.create(REQUEST, timeout_s=5), answer)
+
+
+async def test_a_refund_that_the_charge_has_already_is_not_made_again_however_long_ago_its_key_was_used() -> None:
+    asked: list[str] = []
+    known = {
+        "id": "re_1",
+        "object": "refund",
+        "status": "succeeded",
+        "metadata": {"pay_id": "pay-1", "refund_no": "rfd-1"},
+    }
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.method)
+        if request.method == "GET":
+            found = {"object": "list", "url": "/v1/refunds", "has_more": False, "data": [known]}
+            return httpx2.Response(200, json=found)
+        return httpx2.Response(200, json=known | {"id": "re_2", "metadata": {"pay_id": "pay-1", "refund_no": "rfd-2"}})
+
+    channel = StripeChannel.of(httpx2.AsyncClient(transport=httpx2.MockTransport(answer)), CONTRACT)
+    refund = RefundRequest("rfd-1", "pay-1", "ch_1", "pi_1", 300, 8_800, "CNY", "one ticket fewer", "")
+    assert await channel.refund(refund, timeout_s=5) == RefundDone("re_1")
+    assert asked == ["GET"]
+    assert await channel.refund(replace(refund, refund_no="rfd-2"), timeout_s=5) == RefundDone("re_2")
+    assert asked == ["GET", "GET", "POST"]
 
 
 async def test_a_limit_of_our_rate_says_how_long_to_stay_away() -> None:

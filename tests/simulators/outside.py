@@ -49,18 +49,19 @@ class Controlled:
         return sum(each["status"] == "CONFIRMED" for each in await self.book(f"?reference={reference}"))
 
     @asynccontextmanager
-    async def calling_back(self, failures: int = 0) -> AsyncIterator[Receiver]:
+    async def calling_back(self, failures: int = 0, word: bytes = b"") -> AsyncIterator[Receiver]:
         """A receiver for this party's callbacks, which refuses the first `failures` of them."""
-        async with receiving(failures) as receiver:
+        async with receiving(failures, word) as receiver:
             await self.control("PUT", "/callbacks", {"url": receiver.url, "secret": SECRET})
             yield receiver
 
 
 @dataclass
 class Receiver:
-    """Takes callbacks on a free port; refuses the first `failures` of them."""
+    """Takes callbacks on a free port; refuses the first `failures` of them. `word` is what it answers the others."""
 
     failures: int = 0
+    word: bytes = b""
     taken: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
     url: str = ""
 
@@ -72,7 +73,8 @@ class Receiver:
         self.failures -= is_refused
         if not is_refused:
             self.taken.append((body, headers))
-        writer.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % (503 if is_refused else 204))
+        status, word = (503, b"") if is_refused else (200, self.word)
+        writer.write(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (status, len(word)) + word)
         await writer.drain()
         writer.close()
 
@@ -83,8 +85,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(failures: int = 0) -> AsyncIterator[Receiver]:
-    receiver = Receiver(failures)
+async def receiving(failures: int = 0, word: bytes = b"") -> AsyncIterator[Receiver]:
+    receiver = Receiver(failures, word)
     server = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
     receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/callbacks"
     async with server:
