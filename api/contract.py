@@ -56,6 +56,7 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "path category_id": ("A category's id.", "ticket"),
     "path brand_id": ("A brand's id.", "2001"),
     "path attribute_id": ("An attribute's number, as documents name it.", 201),
+    "path checkout_id": ("A checkout's id, as making it showed it.", f"chk-{ORDER_NO}"),
     "path import_id": ("A bulk import's id, as its `Location` showed it.", "imp_0f3a9c1d2b4e5f60a1b2"),
     "query status": ("Only those in this state.", None),
     "query state": ("Only those in this state.", "open"),
@@ -92,6 +93,21 @@ BODIES: Mapping[Operation, Mapping[str, Any]] = {
         ],
         "contact": {"full_name": "Li Lei", "email": "li.lei@buyer.example", "phone": "+86 10 5550 0100"},
     },
+    ("post", "/v1/checkouts"): {
+        "currency": "CNY",
+        "lines": [
+            {
+                "sku_id": PASS_ADULT,
+                "quantity": 1,
+                "unit_price": {"amount_minor": PASS_ADULT_MINOR, "currency": "CNY"},
+            }
+        ],
+        "contact": {"full_name": "Li Lei", "email": "li.lei@buyer.example"},
+    },
+    ("post", "/v1/users"): {"email": "li.lei@buyer.example", "password": "correct-horse-battery", "name": "Li Lei"},
+    ("post", "/v1/users/login"): {"email": "li.lei@buyer.example", "password": "correct-horse-battery"},
+    ("post", "/v1/users/{user_id}/block"): {"reason": "chargebacks"},
+    ("post", "/v1/users/{user_id}/unblock"): {"reason": "cleared up"},
     ("post", "/v1/orders/{order_no}/cancel"): {"reason": _REASON},
     ("post", "/v1/orders/{order_no}/extend"): {"by_s": 600},
     ("post", "/v1/orders/{order_no}/review"): {"decision": "approve", "reason": "known customer"},

@@ -42,7 +42,7 @@ class Overloaded(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Asked:
     """One order to be, before it is claimed: for whom, once by which key and body, and what it asks for.
 
     `order_no`: where the number was given before; None: one is given with the claim.
@@ -56,13 +56,13 @@ class Wish:
     order_no: int | None = None
 
     @classmethod
-    def of_order(cls, body: OrderInput, caller: Principal, key: str, body_hash: str) -> Wish:
+    def of_order(cls, body: OrderInput, caller: Principal, key: str, body_hash: str) -> Asked:
         """A distributor's, once per Idempotency-Key."""
         request = body.model_dump(mode="json", exclude_none=True)
         return cls(caller.id, key, body_hash, request, body.client_order_no)
 
     @classmethod
-    def of_checkout(cls, checkout: CheckoutRow) -> Wish:
+    def of_checkout(cls, checkout: CheckoutRow) -> Asked:
         """A shopper's, once per checkout, by whatever keys it is sent."""
         key = placing_key(checkout.id)
         return cls(HOUSE, key, key, checkout.request, order_no=checkout.order_no)
@@ -84,18 +84,18 @@ class Wish:
         return f"{len(self.request['lines'])} line(s), {units} unit(s)"
 
 
-async def wish_of_checkout(parts: Parts, checkout_id: str, caller: Principal, now: datetime) -> Wish:
+async def asked_of_checkout(parts: Parts, checkout_id: str, caller: Principal, now: datetime) -> Asked:
     """What the shopper's checkout has shown. Raises CheckoutNotFound (foreign ones too), and CheckoutExpired unless it
     was placed in time: then it answers what it has answered, for ever.
     """
     async with parts.database.reading() as connection:
         checkout = await get_checkout(connection, checkout_id, user_id=caller.buyer_id)
-        wish = Wish.of_checkout(checkout)
+        asked = Asked.of_checkout(checkout)
         if checkout.expires_at <= now and not await order_claims.exists(
-            connection, distributor_id=wish.distributor_id, idempotency_key=wish.key, client_order_no=None
+            connection, distributor_id=asked.distributor_id, idempotency_key=asked.key, client_order_no=None
         ):
             raise CheckoutExpired(checkout.expires_at)
-    return wish
+    return asked
 
 
 class Placing:
@@ -105,62 +105,62 @@ class Placing:
         self._parts = parts
         self._client = client
 
-    async def plan(self, wish: Wish) -> Response:
+    async def plan(self, asked: Asked) -> Response:
         """What placing would do, or the refusal that it would meet. Does nothing."""
         async with self._parts.database.transaction() as connection:
             plan = await plan_wish(
-                connection, wish.distributor_id, wish.request, self._parts.clock(), timings_of(self._parts)
+                connection, asked.distributor_id, asked.request, self._parts.clock(), timings_of(self._parts)
             )
         return Answer(200, PlanView.of(plan)).response()
 
-    async def place(self, wish: Wish, scope: Mapping[str, Any]) -> Response:
+    async def place(self, asked: Asked, scope: Mapping[str, Any]) -> Response:
         """Claim, send, answer; or replay the answer of whoever was first. What is sold out starts nothing."""
-        await self._refuse_sold_out(wish)
-        claim = await self._claim(wish)
+        await self._refuse_sold_out(asked)
+        claim = await self._claim(asked)
         if not claim.same_body and claim.by_key:
             raise IdempotencyKeyReused
         if not claim.same_body:
-            raise ClientOrderNoReused(wish.client_order_no or "", claim.order_no)
+            raise ClientOrderNoReused(asked.client_order_no or "", claim.order_no)
         if claim.answer is not None:
             return self._show(claim.answer, scope, replayed=True)
         if not claim.mine:
             raise RequestInFlight
-        return await self._send(claim.order_no, wish, scope)
+        return await self._send(claim.order_no, asked, scope)
 
-    async def _refuse_sold_out(self, wish: Wish) -> None:
+    async def _refuse_sold_out(self, asked: Asked) -> None:
         """Raises InsufficientStock for a new wish of what was refused a moment ago and is still gone.
 
         Nothing is claimed or kept: the same key may ask again when there is stock.
         """
-        wanted = wish.demand
+        wanted = asked.demand
         if not self._parts.sold_out.suspects(wanted):
             return
         async with self._parts.database.reading() as connection:
             left = await order_stock.sold_out(connection, wanted)
             if left and not await order_claims.exists(
                 connection,
-                distributor_id=wish.distributor_id,
-                idempotency_key=wish.key,
-                client_order_no=wish.client_order_no,
+                distributor_id=asked.distributor_id,
+                idempotency_key=asked.key,
+                client_order_no=asked.client_order_no,
             ):
                 self._parts.sold_out.note(left)
                 raise InsufficientStock(left)
 
-    async def _claim(self, wish: Wish) -> Claim:
+    async def _claim(self, asked: Asked) -> Claim:
         patience_s = 2 * self._parts.settings.place_timeout_s + GRACE_S
         async with self._parts.database.reading() as connection:
             return await order_claims.claim(
                 connection,
-                order_no=wish.order_no or self._parts.next_order_no(wish.buyer),
-                distributor_id=wish.distributor_id,
-                idempotency_key=wish.key,
-                body_hash=wish.body_hash,
-                client_order_no=wish.client_order_no,
-                request=wish.request,
+                order_no=asked.order_no or self._parts.next_order_no(asked.buyer),
+                distributor_id=asked.distributor_id,
+                idempotency_key=asked.key,
+                body_hash=asked.body_hash,
+                client_order_no=asked.client_order_no,
+                request=asked.request,
                 patience_s=patience_s,
             )
 
-    async def _send(self, order_no: int, wish: Wish, scope: Mapping[str, Any]) -> Response:
+    async def _send(self, order_no: int, asked: Asked, scope: Mapping[str, Any]) -> Response:
         timeout_s = self._parts.settings.place_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
@@ -172,8 +172,8 @@ class Placing:
             answer = await order_host.place(
                 self._client,
                 order_no,
-                distributor_id=wish.distributor_id,
-                title=wish.title,
+                distributor_id=asked.distributor_id,
+                title=asked.title,
                 timeout_s=timeout_s,
             )
         except order_host.Undecided:

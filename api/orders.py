@@ -13,7 +13,7 @@ from api.errors import problems
 from api.idempotency import Answer, IdempotencyKeyDep, KeeperDep, hash_of
 from api.order_actions import OrderActions, OrderNotFound
 from api.order_inputs import CancelInput, CheckoutInput, ExtendInput, PlaceInput, ReviewInput
-from api.order_placing import Placing, Wish, accepted, wish_of_checkout
+from api.order_placing import Asked, Placing, accepted, asked_of_checkout
 from api.order_views import AcceptedView, OrderSummaryView, OrderView, PlacedView, StandingView
 from api.pages import Page, PagingDep
 from api.plan_views import PlanView
@@ -69,14 +69,14 @@ async def place_order(
     parts = parts_of(request)
     placing = Placing(parts, client)
     if isinstance(body, CheckoutInput):
-        wish = await wish_of_checkout(parts, body.checkout_id, caller, now)
+        asked = await asked_of_checkout(parts, body.checkout_id, caller, now)
     elif caller.buyer_id is not None:
         raise CheckoutRequired
     else:
-        wish = Wish.of_order(body, caller, key, await hash_of(request))
+        asked = Asked.of_order(body, caller, key, await hash_of(request))
     if dry_run:
-        return await placing.plan(wish)
-    return await placing.place(wish, request.scope)
+        return await placing.plan(asked)
+    return await placing.place(asked, request.scope)
 
 
 @router.get("/v1/orders", response_model=Page[OrderSummaryView], responses=problems(401, 403), summary="List orders")

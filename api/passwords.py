@@ -28,11 +28,12 @@ class TooManyLogins(DomainError):
 
 
 class Passwords:
-    """Hashes and compares. Raises TooManyLogins after PATIENCE_S in the queue."""
+    """Hashes and compares, `at_once` at the same time. Raises TooManyLogins after `patience_s` in the queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = AT_ONCE, patience_s: float = PATIENCE_S) -> None:
         self._hashes = PasswordHash((Argon2Hasher(),))
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(at_once)
+        self._patience_s = patience_s
         self._decoy: str | None = None
 
     async def hash(self, password: str) -> str:
@@ -58,7 +59,7 @@ class Passwords:
     @asynccontextmanager
     async def _a_place(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 await self._places.acquire()
         except TimeoutError:
             raise TooManyLogins from None

@@ -73,8 +73,7 @@ class UserNotFound(DomainError):
 
 
 def same_email(email: str) -> str:
-    """One spelling for all of an address's: capital letters make no other mailbox (where a provider says otherwise,
-    nobody has ever used it)."""
+    """The one spelling that an e-mail is kept and looked up by: capital letters make no other account."""
     return email.strip().lower()
 
 

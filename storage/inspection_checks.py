@@ -141,6 +141,15 @@ _STOCK: dict[str, LiteralString] = {
             WHERE r.distributor_id = c.distributor_id AND NOT EXISTS (
                 SELECT FROM orders AS o WHERE o.order_no = r.order_no AND o.pays = 'by_channel')) AS f
         WHERE c.outstanding_minor <> f.amount_minor""",
+    "placed_as_shown": """
+        SELECT k.id AS subject, format('shown %%s to %%s, placed for %%s by %%s of %%s', k.total_minor, k.user_id,
+            o.total_minor, coalesce(o.buyer_ref, 'nobody'), o.distributor_id) AS detail
+        FROM checkouts AS k JOIN orders AS o USING (order_no)
+        WHERE o.status <> 'rejected' AND (o.distributor_id, o.buyer_ref, o.currency, o.total_minor)
+            IS DISTINCT FROM ('house', k.user_id, k.currency, k.total_minor)""",
+    "paid_by_buyer_holds_no_credit": """
+        SELECT h.order_no::text AS subject, 'its buyer pays it, and credit is ' || h.state AS detail
+        FROM credit_holds AS h JOIN orders AS o USING (order_no) WHERE o.pays = 'by_channel'""",
     "credit_held_as_holds": """
         SELECT c.distributor_id AS subject,
             format('held %%s, by its open holds %%s', c.held_minor, h.amount_minor) AS detail

@@ -23,7 +23,12 @@ PARKED_QUANTITY = 260
 
 BUYER = "distributor"
 OTHER = "other_distributor"
-ROLES = ("anonymous", BUYER, OTHER, *(str(role) for role in Role))
+SHOPPER = "shopper"
+LEAVING = "leaving_shopper"
+"""Whose token is used up by the story of logging out."""
+
+PASSWORD = "correct-horse-battery"
+ROLES = ("anonymous", BUYER, OTHER, SHOPPER, *(str(role) for role in Role))
 
 Json = dict[str, Any]
 
@@ -71,6 +76,16 @@ class World:
     def locked(self) -> str:
         """The number of an order that waits to be confirmed."""
         return str(self.post(BUYER, "/v1/orders", self.order_body())["order_no"])
+
+    def new_shopper(self) -> Json:
+        """A shopper who is logged in: the token, and whose it is."""
+        who = {"email": f"{self.fresh('shopper')}@buyer.example", "password": PASSWORD}
+        self.post("anonymous", "/v1/users", {**who, "name": "Li Lei"})
+        return self.post("anonymous", "/v1/users/login", who)
+
+    def checkout(self) -> str:
+        """The id of a checkout of the shopper's."""
+        return str(self.post(SHOPPER, "/v1/checkouts", dict(contract.BODIES["post", "/v1/checkouts"]))["id"])
 
     def parked(self) -> str:
         """The number of an order that waits for an operator's review."""

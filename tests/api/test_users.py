@@ -180,6 +180,14 @@ async def test_guesses_at_the_same_time_are_counted_one_by_one(
     assert row == {"failed_logins": MAX_FAILED_LOGINS}
 
 
+async def test_a_flood_of_logins_is_told_to_come_again(api: AsyncClient, app: FastAPI, email: str) -> None:
+    app.state.parts = replace(app.state.parts, passwords=Passwords(at_once=1, patience_s=0.001))
+    answers = await asyncio.gather(*(log_in(api, email) for _ in range(4)))
+    (late, *_) = [answer for answer in answers if answer.status_code != 200]
+    assert (late.status_code, late.json()["code"], late.headers["retry-after"]) == (503, "overloaded", "1")
+    assert (await log_in(api, an_email())).status_code == 401
+
+
 async def test_a_token_ends_with_its_time(api: AsyncClient, email: str, clock: Clock) -> None:
     headers = bearer(await log_in(api, email))
     clock.advance(hours=11, minutes=59)

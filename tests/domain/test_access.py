@@ -8,8 +8,11 @@ import pytest
 
 from domain.access import (
     DISTRIBUTOR_DEFAULTS,
+    HOUSE,
     ROLE_ACTIONS,
+    USER_ACTIONS,
     Action,
+    Fence,
     Grant,
     Principal,
     PrincipalKind,
@@ -19,6 +22,7 @@ from domain.access import (
     distributor_grants,
     permits,
     role_grants,
+    user_grants,
 )
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -96,3 +100,30 @@ def test_a_distributor_without_grants_may_still_ask_who_it_is() -> None:
 def test_a_distributor_is_its_own_fence_and_an_operator_has_none() -> None:
     assert Principal(PrincipalKind.DISTRIBUTOR, "dst_1").distributor_id == "dst_1"
     assert Principal(PrincipalKind.OPERATOR, "opr_1", Role.SUPPORT).distributor_id is None
+
+
+def test_each_kind_of_caller_has_its_fence() -> None:
+    shopper, distributor = Principal(PrincipalKind.USER, "usr-1"), Principal(PrincipalKind.DISTRIBUTOR, "dst_1")
+    assert shopper.fence == Fence(HOUSE, "usr-1")
+    assert distributor.fence == Fence("dst_1")
+    assert Principal(PrincipalKind.OPERATOR, "opr_1", Role.SUPPORT).fence == Fence()
+
+
+@pytest.mark.parametrize(
+    ("fence", "held_back"),
+    [
+        (Fence(), (False, False, False, False)),
+        (Fence("dst_1"), (False, False, True, True)),
+        (Fence(HOUSE, "usr-1"), (True, True, False, True)),
+    ],
+)
+def test_a_fence_lets_through_what_is_its_callers(fence: Fence, held_back: tuple[bool, ...]) -> None:
+    things = (("dst_1", "usr-1"), ("dst_1", None), (HOUSE, "usr-1"), (HOUSE, "usr-2"))
+    assert tuple(fence.holds_back(*thing) for thing in things) == held_back
+
+
+def test_shoppers_neither_confirm_nor_see_events_nor_steer() -> None:
+    granted = {grant.action for grant in user_grants()}
+    assert granted == USER_ACTIONS
+    assert granted.isdisjoint({Action.ORDER_CONFIRM, Action.EVENT_READ, Action.ACCOUNT_READ, Action.EXCEPTION_READ})
+    assert not any("write" in action for action in granted)

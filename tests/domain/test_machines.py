@@ -27,10 +27,12 @@ from domain.orders import (
     OrderStatus,
     PaymentEvent,
     RefundEvent,
+    allowed_actions,
     judge_cancel,
     judge_confirm,
     status_of,
 )
+from domain.payments import Pays
 from domain.states_page import render
 from domain.units import UNIT, UnitEvent
 
@@ -131,3 +133,11 @@ def test_confirm_and_cancel_act_repeat_or_refuse(status: OrderStatus) -> None:
 def test_the_page_of_states_is_the_tables() -> None:
     page = Path(__file__).parents[2] / "docs" / "states.md"
     assert page.read_text() == render(), "run: tessera states"
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+def test_an_order_that_its_buyer_pays_is_paid_where_another_is_confirmed(status: OrderStatus) -> None:
+    asked = {"review": False, "operator": False, "escalated": False}
+    on_account, by_channel = (allowed_actions(status, **asked, pays=pays) for pays in Pays)
+    assert by_channel == ["pay" if action == "confirm" else action for action in on_account]
+    assert ("pay" in by_channel) == (status is OrderStatus.LOCKED)

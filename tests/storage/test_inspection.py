@@ -119,6 +119,19 @@ PLANTED: list[tuple[str, str]] = [
         "credit_as_flows",
         "UPDATE credit_lines SET outstanding_minor = outstanding_minor + 1 WHERE distributor_id = 'north'",
     ),
+    (
+        "placed_as_shown",
+        "INSERT INTO users (id, email, name, password_hash, created_at) VALUES ('usr-1', 'a@b', 'A', '-', now());"
+        "INSERT INTO checkouts (id, order_no, user_id, request, shown, currency, total_minor, expires_at, created_at) "
+        f"SELECT 'chk-1', order_no, 'usr-1', '{{}}', '{{}}', currency, total_minor, now(), now() FROM orders "
+        f"WHERE order_no = {LOCKED}",
+    ),
+    (
+        "paid_by_buyer_holds_no_credit",
+        f"UPDATE orders SET pays = 'by_channel' WHERE order_no = {LOCKED};"
+        "INSERT INTO credit_holds (order_no, distributor_id, amount_minor, state) "
+        f"VALUES ({LOCKED}, 'north', 1, 'used')",
+    ),
     ("credit_held_as_holds", "UPDATE credit_lines SET held_minor = 1"),
     (
         "credit_hold_ends",
@@ -193,6 +206,28 @@ async def test_promised_lines_know_their_references_and_losses(small_world: Data
     assert lines[f"{ISSUED}/1"].status is OrderStatus.ISSUED
     assert lines[f"{LOCKED}/1"].references == ()
     assert not lines[f"{ISSUED}/1"].loss_recorded
+
+
+async def test_flows_that_their_buyers_pay_are_nobodys_credit(small_world: Database, owner_url: str) -> None:
+    assert names(await violations(small_world)) == set()
+    plant_as_owner(owner_url, f"UPDATE orders SET pays = 'by_channel' WHERE order_no = {LOCKED}")
+    assert "credit_as_flows" in names(await violations(small_world))
+    owed = 2 * world.PRICE * world.QUANTITY
+    paid = f"UPDATE credit_lines SET outstanding_minor = outstanding_minor - {owed} WHERE distributor_id = 'north'"
+    plant_as_owner(owner_url, paid)
+    assert names(await violations(small_world)) == set()
+
+
+async def test_what_was_placed_as_it_was_shown_is_no_violation(small_world: Database, owner_url: str) -> None:
+    plant_as_owner(
+        owner_url,
+        "INSERT INTO users (id, email, name, password_hash, created_at) VALUES ('usr-1', 'a@b', 'A', '-', now());"
+        f"UPDATE orders SET distributor_id = 'house', buyer_ref = 'usr-1' WHERE order_no = {LOCKED};"
+        "INSERT INTO checkouts (id, order_no, user_id, request, shown, currency, total_minor, expires_at, created_at) "
+        f"SELECT 'chk-1', order_no, 'usr-1', '{{}}', '{{}}', currency, total_minor, now(), now() FROM orders "
+        f"WHERE order_no = {LOCKED}",
+    )
+    assert "placed_as_shown" not in names(await violations(small_world))
 
 
 def names(found: list[Violation]) -> set[str]:
