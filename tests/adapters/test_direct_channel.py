@@ -377,6 +377,14 @@ async def test_a_close_that_leaves_it_open_proves_nothing() -> None:
         assert isinstance(await channel.close("pay-1", "", timeout_s=TIMEOUT_S), Unclear)
 
 
+async def test_another_payment_under_our_reference_than_was_created_proves_nothing(direct: Simulated) -> None:
+    request = a_payment()
+    created = await direct.create(request)
+    ask = direct.channel.query
+    assert await ask(request.pay_id, created.channel_reference, timeout_s=TIMEOUT_S) == Unpaid()
+    assert isinstance(await ask(request.pay_id, "pay_other", timeout_s=TIMEOUT_S), Unclear)
+
+
 # --- callbacks ---------------------------------------------------------------------------------------------------
 
 
