@@ -125,11 +125,11 @@ class DirectChannel:
 
     async def query(self, pay_id: str, channel_reference: str, *, timeout_s: float) -> PaymentAnswer:
         """GET /payments/{reference}."""
-        return await self._payment("GET", _path("payments", pay_id), pay_id, timeout_s)
+        return await self._payment("GET", "", pay_id, channel_reference, timeout_s)
 
     async def close(self, pay_id: str, channel_reference: str, *, timeout_s: float) -> PaymentAnswer:
         """POST /payments/{reference}/close. One that is still open afterwards proves nothing."""
-        answer = await self._payment("POST", f"{_path('payments', pay_id)}/close", pay_id, timeout_s)
+        answer = await self._payment("POST", "/close", pay_id, channel_reference, timeout_s)
         if isinstance(answer, Paid | Closed | NotKnown | Unclear | NotReachable):
             return answer
         return Unclear(f"close answered {answer.kind}")
@@ -207,14 +207,20 @@ class DirectChannel:
         if rest:
             raise BillUnreadable("the bill ends in the middle of a line")
 
-    async def _payment(self, method: str, path: str, pay_id: str, timeout_s: float) -> PaymentAnswer:
-        reply = await self._call(method, path, timeout_s)
+    async def _payment(
+        self, method: str, action: str, pay_id: str, channel_reference: str, timeout_s: float
+    ) -> PaymentAnswer:
+        reply = await self._call(method, f"{_path('payments', pay_id)}{action}", timeout_s)
         if not isinstance(reply, Reply):
             return reply
         if _is_missing(reply, pay_id):
             return NotKnown()
         payment = _body(PaymentBody, reply)
-        return _unclear(reply) if payment is None or payment.reference != pay_id else judge_payment(payment)
+        if payment is None or payment.reference != pay_id:
+            return _unclear(reply)
+        if channel_reference not in ("", payment.id):
+            return Unclear(f"it answered of its payment {payment.id}, and {channel_reference} is ours")
+        return judge_payment(payment)
 
     async def _call(
         self, method: str, path: str, timeout_s: float, asked: dict[str, Any] | None = None

@@ -377,6 +377,14 @@ async def test_a_close_that_leaves_it_open_proves_nothing() -> None:
         assert isinstance(await channel.close("pay-1", "", timeout_s=TIMEOUT_S), Unclear)
 
 
+async def test_another_payment_under_our_reference_than_was_created_proves_nothing(direct: Simulated) -> None:
+    request = a_payment()
+    created = await direct.create(request)
+    ask = direct.channel.query
+    assert await ask(request.pay_id, created.channel_reference, timeout_s=TIMEOUT_S) == Unpaid()
+    assert isinstance(await ask(request.pay_id, "pay_other", timeout_s=TIMEOUT_S), Unclear)
+
+
 # --- callbacks ---------------------------------------------------------------------------------------------------
 
 
@@ -607,7 +615,11 @@ def test_credentials_that_could_not_work_are_refused_before_they_are_stored(cred
 def a_channel(client: httpx2.AsyncClient | None = None, base_url: str = "http://127.0.0.1:1") -> DirectChannel:
     """A channel that shows a token which nobody gave it."""
     credentials = DirectCredentials(token="stranger", callback_secret=SECRET)
-    return DirectChannel(client or httpx2.AsyncClient(trust_env=False), base_url, credentials)
+    return DirectChannel(client or a_silent_client(), base_url, credentials)
+
+
+def a_silent_client() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
