@@ -104,8 +104,6 @@ def _of(label: str, make: Callable[[World], str], name: str) -> Callable[[World]
     return lambda world: ({name: make(world)}, _example(label))
 
 
-SHOPPER = "usr-0f3a9c1d2b4e5f60"
-
 STORY: Story = {
     "POST /v1/orders": (BUYER, lambda world: ({}, world.order_body())),
     "GET /v1/orders": (BUYER, _plain()),
@@ -269,9 +267,9 @@ STORY: Story = {
     ),
     "POST /v1/users/{user_id}/coins": (
         "finance",
-        lambda _: ({"user_id": SHOPPER}, _example("POST /v1/users/{user_id}/coins")),
+        lambda _: ({"user_id": contract.SOMEBODY}, _example("POST /v1/users/{user_id}/coins")),
     ),
-    "GET /v1/users/{user_id}/balances": ("support", _plain(user_id=SHOPPER)),
+    "GET /v1/users/{user_id}/balances": ("support", _plain(user_id=contract.SOMEBODY)),
     "POST /v1/vouchers": ("finance", lambda _: ({}, _example("POST /v1/vouchers"))),
     "GET /v1/vouchers": ("support", _plain()),
     "POST /v1/vouchers/{voucher_id}/transitions": (
@@ -400,7 +398,7 @@ def pools(world: World) -> Pools:
         "supplier_id": [world.new_supplier()],
         "offer_id": [world.new_offer()],
         "promotion_id": [world.new_promotion(), world.new_promotion()],
-        "user_id": [SHOPPER],
+        "user_id": [contract.SOMEBODY],
         "voucher_id": [world.new_voucher(), world.new_voucher()],
         "coupon_id": [str(world.new_coupon()["id"])],
         "warehouse_id": [world.new_warehouse()],
