@@ -56,13 +56,16 @@ class Purse:
         return voucher_id
 
     async def pay_order(self, *, by: str = ANN, status: str = "pending") -> str:
-        """The id of a pay order that nothing is held for yet; long ago, so that the inspection judges it."""
+        """The id of a pay order of one minor unit of cash, before anything is held for it.
+
+        Made long ago, so that the inspection judges it.
+        """
         pay_id = f"pay-{next(_numbers)}"
         async with self.worker.transaction() as cx:
             await cx.execute(
                 "INSERT INTO pay_orders (id, buyer_id, distributor_id, idempotency_key, body_hash, host_workflow_id, "
-                "status, currency, total_minor, cash_minor, coins_minor, created_at, updated_at) "
-                "VALUES (%s, %s, 'house', %s, '', '', %s, 'CNY', 1, 0, 1, %s, %s)",
+                "status, currency, total_minor, cash_minor, channel_id, created_at, updated_at) "
+                "VALUES (%s, %s, 'house', %s, '', '', %s, 'CNY', 1, 1, 'till', %s, %s)",
                 (pay_id, by, pay_id, status, NOW - timedelta(days=300), NOW - timedelta(days=300)),
             )
         return pay_id
@@ -77,6 +80,12 @@ class Purse:
     ) -> None:  # fmt: skip
         async with self.worker.transaction() as cx:
             await balances.hold(cx, pay_id, buyer_id=by, currency=currency, coins_minor=coins, vouchers=vouchers, at=at)
+            voucher_minor = sum(amount_minor for _, amount_minor in vouchers)
+            await cx.execute(
+                "UPDATE pay_orders SET coins_minor = %s, voucher_minor = %s, total_minor = cash_minor + %s "
+                "WHERE id = %s AND status = 'pending'",
+                (coins, voucher_minor, coins + voucher_minor, pay_id),
+            )
 
     async def redeem(self, pay_id: str, *, at: datetime = NOW) -> bool:
         """With its entries, as the activity that settles a payment does."""
@@ -126,4 +135,9 @@ class Purse:
 @asynccontextmanager
 async def a_purse(worker_url: str, api_url: str) -> AsyncIterator[Purse]:
     async with Database(worker_url, pool_max=12) as worker, Database(api_url, pool_max=4) as api:
+        async with api.transaction() as cx:
+            await cx.execute(
+                "INSERT INTO payment_channels (id, name, protocol, base_url, created_at) "
+                "VALUES ('till', 'Till', 'none', '', now())"
+            )
         yield Purse(worker, api)
