@@ -29,6 +29,9 @@ AUDIO_GUIDE = "sku_01751962d974b03a8a6d"
 CARRIED = "off_881876f41a2562d46220"
 """Swift Express carries all physical goods."""
 
+SOMEBODY = "usr-0f3a9c1d2b4e5f60"
+"""A shopper."""
+
 ORDER_NO = "1039000000000000001"
 
 Schema = dict[str, Any]
@@ -49,7 +52,7 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "path serial": ("A ticket's serial, as it stands on it; hyphens may be left out.", "3KB8K-ZC38C-00400-20004"),
     "path promotion_id": ("A promotion's id.", "prm_summer"),
     "path coupon_id": ("A coupon's id.", "cpn_summer"),
-    "path user_id": ("A shopper's id.", "usr-0f3a9c1d2b4e5f60"),
+    "path user_id": ("A shopper's id.", SOMEBODY),
     "path voucher_id": ("A voucher's id, as issuing or the list showed it.", "vch-0f3a9c1d2b4e5f60a1b2"),
     "path warehouse_id": ("A warehouse's id.", "main"),
     "path stocktake_id": ("A stocktake's id, as opening it or the list showed it.", "stk_0f3a9c1d2b4e5f60"),

@@ -34,6 +34,17 @@ BALANCE_CHECKS: Mapping[str, LiteralString] = {
         WHERE CASE h.state WHEN 'held' THEN p.status IN ('created', 'pending')
                 WHEN 'redeemed' THEN p.status IN ('paid', 'partially_refunded', 'refunded') ELSE true END IS NOT TRUE
             AND coalesce(p.updated_at, '-infinity') < now() - make_interval(secs => %(grace_s)s)""",
+    "balance_parts_as_held": """
+        WITH holds AS (
+            SELECT pay_id, coalesce(sum(amount_minor) FILTER (WHERE kind = 'coins'), 0) AS coins_minor,
+                coalesce(sum(amount_minor) FILTER (WHERE kind = 'voucher'), 0) AS voucher_minor
+            FROM balance_holds GROUP BY 1)
+        SELECT p.id AS subject, format('%%s with %%s of coins and %%s of vouchers, holds of %%s and %%s', p.status,
+            p.coins_minor, p.voucher_minor, coalesce(h.coins_minor, 0), coalesce(h.voucher_minor, 0)) AS detail
+        FROM pay_orders AS p LEFT JOIN holds AS h ON h.pay_id = p.id
+        WHERE p.status NOT IN ('created', 'failed', 'closed')
+            AND (p.coins_minor, p.voucher_minor) <> (coalesce(h.coins_minor, 0), coalesce(h.voucher_minor, 0))
+            AND p.updated_at < now() - make_interval(secs => %(grace_s)s)""",
     "balance_refunded_as_given": """
         WITH given AS (
             SELECT pay_id, kind, ref, sum(amount_minor) AS amount_minor FROM balance_refunds GROUP BY 1, 2, 3)
