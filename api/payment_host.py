@@ -103,9 +103,7 @@ async def host_again(client: Client, host: Host) -> None:
     await client.start_workflow(host.run, host.message, **host.start(), rpc_timeout=RPC_TIMEOUT)
 
 
-async def _ask(
-    client: Client, host: Host, update: str, args: tuple[object, ...], result: type[A], update_id: str
-) -> A:
+async def _ask(client: Client, host: Host, update: str, args: tuple[object, ...], result: type[A], update_id: str) -> A:
     """Twice where its workflow ended at the moment of asking: it is started again then."""
     async with patience(ANSWER_TIMEOUT_S):
         try:

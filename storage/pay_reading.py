@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from storage.database import Connection
@@ -30,3 +31,12 @@ async def read_target(cx: Connection, pay_id: str, order_no: int) -> dict[str, A
         (order_no, pay_id),
     )
     return await cursor.fetchone()
+
+
+async def in_motion(cx: Connection, *, before: datetime, after: str, limit: int) -> list[str]:
+    """Ids of pay orders that are not at rest and have not changed since `before`, in id order above `after`."""
+    cursor = await cx.execute(
+        "SELECT id FROM pay_orders WHERE NOT at_rest AND updated_at < %s AND id > %s ORDER BY id LIMIT %s",
+        (before, after, limit),
+    )
+    return [row["id"] for row in await cursor.fetchall()]
