@@ -55,12 +55,18 @@ class Settings(BaseSettings):
     @property
     def kind_places(self) -> tuple[str, ...]:
         """Where the kinds of other packages are."""
-        return tuple(place.strip() for place in self.kinds.split(",") if place.strip())
+        return _places(self.kinds)
+
+    @property
+    def channel_places(self) -> tuple[str, ...]:
+        """Where the payment channels' protocols of other packages are."""
+        return _places(self.channels)
 
     log_format: Literal["json", "pretty"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     kinds: str = Field("", description="Kinds of other packages, `package.module:Class` with commas between them.")
+    channels: str = Field("", description="Channel protocols of other packages, `package.module:NAME`, by commas.")
 
     user_token_s: int = Field(43_200, ge=1, description="How long a shopper's token is good for.")
     checkout_s: int = Field(1800, ge=1, description="How long a checkout can be placed.")
@@ -73,6 +79,10 @@ class Settings(BaseSettings):
     def simulator_url(self, simulator: str = "supplier") -> str:
         """Where a simulator of `embedded.stack.SIMULATORS` listens."""
         return f"http://{self.simulator_host}:{getattr(self, port_setting(simulator))}"
+
+
+def _places(text: str) -> tuple[str, ...]:
+    return tuple(place.strip() for place in text.split(",") if place.strip())
 
 
 def port_setting(simulator: str) -> str:

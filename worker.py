@@ -35,7 +35,7 @@ from activities.payments import PaymentActivities
 from activities.promotions import PromotionActivities
 from activities.supplier_directory import Directory
 from activities.suppliers import SupplierActivities
-from adapters.payments.registry import PROTOCOLS
+from adapters.payments.registry import PROTOCOLS as CHANNELS
 from domain.categories import CATEGORIES
 from settings import Settings
 from storage.database import Database
@@ -90,7 +90,7 @@ class Workers:
         self, settings: Settings, client: Client, database: Database, *, interceptors: Sequence[Interceptor] = ()
     ) -> None:
         CATEGORIES.load(settings.kind_places)
-        PROTOCOLS.load(settings.channel_places)
+        CHANNELS.load(settings.channel_places)
         self._settings = settings
         self._client = client
         self._database = database

@@ -21,6 +21,7 @@ import telemetry
 from activities.channel_directory import ChannelDirectory
 from activities.payloads import DATA_CONVERTER
 from adapters.gate.tokens import TicketKeys
+from adapters.payments.registry import PROTOCOLS as CHANNELS
 from api import (
     accounts,
     balances,
@@ -144,6 +145,7 @@ def create_app(
 ) -> FastAPI:
     """The application on these pieces. Raises UndeclaredRoute when a route says nothing of its permission."""
     CATEGORIES.load(settings.kind_places)
+    CHANNELS.load(settings.channel_places)
     app = Api(
         title=documentation.TITLE,
         version="1.0",

@@ -214,6 +214,23 @@ def grant_key(grant_id: str) -> str:
     return f"grant/{grant_id}"
 
 
+def use_in_turn(vouchers: Sequence[Voucher], amount_minor: int) -> list[tuple[str, int]]:
+    """What each voucher pays of the amount, the first emptied first; those that nothing is left for are not used.
+
+    Raises VoucherEmpty where they have less together.
+    """
+    used: list[tuple[str, int]] = []
+    left_minor = amount_minor
+    for voucher in vouchers:
+        taken = min(left_minor, voucher.available_minor)
+        if taken:
+            used.append((voucher.id, taken))
+        left_minor -= taken
+    if left_minor:
+        raise VoucherEmpty(", ".join(each.id for each in vouchers), amount_minor, amount_minor - left_minor)
+    return used
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 

@@ -35,16 +35,20 @@ from embedded.ports import LOCALHOST
 from embedded.postgres import PostgresServer
 from settings import Settings
 from simulators.carrier import serving as carriers
+from simulators.payment import serving as payments
 from simulators.supplier import serving as suppliers
 from simulators.topup import serving as topups
 from storage.database import Database
 from storage.ids import LeasedIds
 from storage.inspection import inspect, promised_lines
+from tests import payers
 from tests.interference import Interference
+from tests.payers import Channel
 from tests.traders import Caller, Simulated, Supplier, Ticket, Traders
 from worker import Workers
 from workflows.deliveries import delivery_workflow_id
 from workflows.order_ids import order_workflow_id
+from workflows.payment_ids import payment_workflow_id, refund_workflow_id
 from workflows.resolutions import resolution_workflow_id
 
 AT_ONCE = InspectionTerms(promise_s=3600, waiting_s=30, grace_s=-30 * 86_400)
@@ -133,6 +137,64 @@ class Platform:
         answer = await self.check_out(shopper, *lines, **body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
+
+    async def bought(self, shopper: Caller, *lines: Ticket | tuple[Ticket, int], **body: Any) -> int:
+        """The number of a shopper's order that is locked now, and waits to be paid."""
+        checkout_id = await self.checkout(shopper, *lines, **body)
+        answer = await self.answered(lambda: self.place_checkout(shopper, checkout_id, key=f"place-{checkout_id}"))
+        assert answer.status_code == 201, answer.text
+        return int(answer.json()["order_no"])
+
+    async def begin_payment(
+        self, shopper: Caller, *order_nos: int, channel: Channel | None = None, key: str | None = None, **body: Any
+    ) -> Response:
+        """`POST /v1/payments`."""
+        asked = {"order_nos": [f"{order_no:019d}" for order_no in order_nos], **body}
+        if channel is not None:
+            asked["channel_id"] = channel.id
+        return await self.api.post("/v1/payments", json=asked, headers=shopper.once(key))
+
+    async def paying(self, shopper: Caller, *order_nos: int, channel: Channel | None = None, **body: Any) -> str:
+        """The id of a payment that waits for its payer, or is paid already."""
+        key = f"pay-{secrets.token_hex(8)}"
+        answer = await self.answered(lambda: self.begin_payment(shopper, *order_nos, channel=channel, key=key, **body))
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def payment(self, pay_id: str) -> dict[str, Any]:
+        """The payment in full, as an operator sees it."""
+        answer = await self.api.get(f"/v1/payments/{pay_id}", headers=self.operator.headers)
+        assert answer.status_code == 200, answer.text
+        detail: dict[str, Any] = answer.json()
+        return detail
+
+    def payment_host(self, pay_id: str) -> WorkflowHandle[Any, Any]:
+        return self.env.client.get_workflow_handle(payment_workflow_id(pay_id))
+
+    async def forward(self, handle: WorkflowHandle[Any, Any], seconds: float | None = None) -> None:
+        """Let a process' clock run ahead: by so much, or until it has ended."""
+        async with asyncio.timeout(REST_TIMEOUT_S):
+            with suppress(RPCError):
+                await self.env.fast_forward(handle, seconds)
+
+    async def payment_settled(self, pay_id: str) -> dict[str, Any]:
+        """The payment in full once its process, and those of its refunds and orders, have come to rest."""
+        await self._rest(self.payment_host(pay_id))
+        for row in await self.rows("SELECT id FROM refunds WHERE pay_id = %s", pay_id):
+            await self._rest(self.env.client.get_workflow_handle(refund_workflow_id(row["id"])))
+        rows = await self.rows("SELECT order_no, successor_no FROM pay_order_parts WHERE pay_id = %s", pay_id)
+        for order_no in [row[name] for row in rows for name in ("order_no", "successor_no") if row[name]]:
+            await self._rest(self.host(order_no))
+        return await self.payment(pay_id)
+
+    async def _rest(self, handle: WorkflowHandle[Any, Any]) -> None:
+        try:
+            async with asyncio.timeout(1.0):
+                await handle.result()
+        except TimeoutError:
+            await self.forward(handle)
+            async with asyncio.timeout(REST_TIMEOUT_S):
+                await handle.result()
 
     async def place_checkout(
         self, shopper: Caller, checkout_id: str, *, key: str | None = None, api: AsyncClient | None = None
@@ -309,6 +371,12 @@ class Platform:
     async def a_shopper(self) -> Caller:
         return await self.traders.a_shopper()
 
+    async def a_channel(self, like: str = "paybridge", **terms: Any) -> Channel:
+        """A payment channel whose queue is being worked."""
+        channel = await payers.a_channel(self.owner, self.traders.simulated.payments, like, **terms)
+        await self.workers.look_for_parties()
+        return channel
+
     async def a_distributor(self, *, limit_minor: int = 100_000_000) -> Caller:
         return await self.traders.a_distributor(limit_minor)
 
@@ -403,7 +471,10 @@ def _a_database(postgres: PostgresServer, name: str) -> Iterator[None]:
 async def _simulated(stack: AsyncExitStack, directory: Path) -> Simulated:
     """All outside parties, each kind a service of its own."""
     clients = []
-    for name, serving in (("suppliers", suppliers.serving), ("carriers", carriers.serving), ("topups", topups.serving)):
+    for name, serving in (
+        ("suppliers", suppliers.serving), ("carriers", carriers.serving), ("topups", topups.serving),
+        ("payments", payments.serving),
+    ):  # fmt: skip
         own = directory / name
         own.mkdir(parents=True)
         url = stack.enter_context(serving(own))

@@ -131,6 +131,7 @@ class Simulated:
     suppliers: AsyncClient
     carriers: AsyncClient
     topups: AsyncClient
+    payments: AsyncClient
 
 
 ADDRESS = {
@@ -148,7 +149,7 @@ class Traders:
 
     def __init__(self, owner: Database, simulated: Simulated, settings: Settings) -> None:
         self._owner = owner
-        self._simulated = simulated
+        self.simulated = simulated
         self._settings = settings
         self._suppliers: list[Supplier] = []
 
@@ -168,14 +169,14 @@ class Traders:
         body: dict[str, Any] = {"like": "northgate", "deduplicates": deduplicates}
         if hold_s is not None:
             body["hold_s"] = hold_s
-        simulator = self._simulated.suppliers
+        simulator = self.simulated.suppliers
         return await self._a_party(simulator, callback_url, body, "octo", calls_back=calls_back, path="/octo", **terms)
 
     async def a_carrier(self, callback_url: str, *, calls_back: bool = True, **terms: Any) -> Supplier:
         """Its parcels move when a test says so. `terms` are its contract's."""
         body = {"like": "swift", "moves": False}
         return await self._a_party(
-            self._simulated.carriers, callback_url, body, "parcel", calls_back=calls_back, path="/v1", **terms
+            self.simulated.carriers, callback_url, body, "parcel", calls_back=calls_back, path="/v1", **terms
         )
 
     async def a_topup(self, callback_url: str, *, calls_back: bool = True, **terms: Any) -> Supplier:
@@ -183,7 +184,7 @@ class Traders:
         settings = {"protocol_settings": Jsonb(MOBILINK), **terms}
         body = {"like": "mobilink"}
         return await self._a_party(
-            self._simulated.topups, callback_url, body, "mapped", calls_back=calls_back, **settings
+            self.simulated.topups, callback_url, body, "mapped", calls_back=calls_back, **settings
         )
 
     async def _a_party(

@@ -9,7 +9,8 @@ from starlette.types import ASGIApp
 
 from simulators.common.app import simulator_app
 from simulators.common.callbacks import Callbacks
-from simulators.payment import direct_face
+from simulators.payment import alipay_face, direct_face, stripe_face
+from simulators.payment.alipay_face import AlipayFace, AlipayStationery
 from simulators.payment.book import PaymentBook
 from simulators.payment.cashier import Cashier
 from simulators.payment.channels import open_houses
@@ -18,8 +19,13 @@ from simulators.payment.direct_face import DirectFace, DirectStationery
 from simulators.payment.faces import Face, Office
 from simulators.payment.messenger import Messenger, Stationery
 from simulators.payment.page import PayPage
+from simulators.payment.stripe_face import StripeFace, StripeStationery
 
-FACES: Mapping[str, tuple[Callable[[Office], Face], Stationery]] = {direct_face.NAME: (DirectFace, DirectStationery())}
+FACES: Mapping[str, tuple[Callable[[Office], Face], Stationery]] = {
+    direct_face.NAME: (DirectFace, DirectStationery()),
+    stripe_face.NAME: (StripeFace, StripeStationery()),
+    alipay_face.NAME: (AlipayFace, AlipayStationery()),
+}
 """How channels are spoken to, and how they call back, by the face that a house has."""
 
 

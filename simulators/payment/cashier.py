@@ -72,7 +72,10 @@ class Cashier(Clerk[Payment]):
         amount_minor = payment.amount_minor if act.amount_minor is None else act.amount_minor
         if strike.takes("wrong_amount"):
             amount_minor += 1 if amount_minor == 1 else -1
-        amounts = [amount_minor] * (2 if act.times == 1 and strike.takes("double_charge") else act.times)
+        if channel.charges_once and (act.times > 1 or payment.charges):
+            raise Refusal("charged_once", "This channel takes a payment's money once", reference)
+        doubles = act.times == 1 and not channel.charges_once and strike.takes("double_charge")
+        amounts = [amount_minor] * (2 if doubles else act.times)
         if strike.takes("pay_late"):
             at = now + channel.faults.params.pay_late_ms / 1_000
             payment.plan(Plan("pay", at, sorted(strike.kinds), amounts_minor=amounts))

@@ -18,14 +18,22 @@ from simulators.payment.faults import POSSIBLE, FaultSettings
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A channel out of the box. `face`: how it is spoken to; `fee_bp`: what it keeps, in hundredths of a percent."""
+    """A channel out of the box. `face`: how it is spoken to; `fee_bp`: what it keeps, in hundredths of a percent;
+    `charges_once`: its protocol can't take a payment's money twice."""
 
     title: str
     face: str
     fee_bp: int
+    charges_once: bool = False
 
 
-HOUSES: Mapping[str, House] = MappingProxyType({"paybridge": House("PayBridge", "direct", 60)})
+HOUSES: Mapping[str, House] = MappingProxyType(
+    {
+        "paybridge": House("PayBridge", "direct", 60),
+        "stripe": House("Stripe, simulated", "stripe", 290, charges_once=True),
+        "alipay": House("Alipay, simulated", "alipay", 60, charges_once=True),
+    }
+)
 
 
 class ChannelSettings(PartySettings):
@@ -43,6 +51,10 @@ class ChannelSettings(PartySettings):
     @property
     def face(self) -> str:
         return HOUSES[self.like].face
+
+    @property
+    def charges_once(self) -> bool:
+        return HOUSES[self.like].charges_once
 
     def target(self, notify_url: str) -> CallbackTarget | None:
         """Where something is told and how it is signed; None where nobody asked to be told."""
