@@ -171,20 +171,6 @@ def put_back(holds: Sequence[Hold], *, coins_minor: int, voucher_minor: int) -> 
     return found
 
 
-def use_in_turn(vouchers: Sequence[Voucher], amount_minor: int) -> tuple[tuple[str, int], ...]:
-    """How much of each voucher pays `amount_minor`: one after another, each as far as it goes (id, minor units).
-
-    The last one takes what is left, whatever it has: to hold more than there is is refused.
-    """
-    used: list[tuple[str, int]] = []
-    for place, voucher in enumerate(vouchers, 1):
-        part = min(amount_minor, voucher.available_minor) if place < len(vouchers) else amount_minor
-        if part:
-            used.append((voucher.id, part))
-            amount_minor -= part
-    return tuple(used)
-
-
 def redeemed_transfers(pay_id: str, holds: Sequence[Hold], at: datetime) -> list[Transfer]:
     """What a pay order has redeemed becomes its buyer's money to pay with, at `at`."""
     return [
