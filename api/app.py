@@ -13,10 +13,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import httpx2
 from fastapi import APIRouter, FastAPI
 from temporalio.client import Client
 
 import telemetry
+from activities.channel_directory import ChannelDirectory
 from activities.payloads import DATA_CONVERTER
 from adapters.gate.tokens import TicketKeys
 from adapters.payments.registry import PROTOCOLS as CHANNELS
@@ -29,6 +31,7 @@ from api import (
     catalog_search,
     category_attributes,
     category_tree,
+    channel_callbacks,
     checkouts,
     code_pools,
     contract,
@@ -42,6 +45,8 @@ from api import (
     offers,
     operations,
     orders,
+    payment_channels,
+    payments,
     promotions,
     stocktakes,
     supplier_callbacks,
@@ -86,10 +91,21 @@ ROUTERS: tuple[APIRouter, ...] = (
     stocktakes.router,
     suppliers.router,
     supplier_callbacks.router,
+    payments.router,
+    payment_channels.router,
+    channel_callbacks.router,
     operations.router,
     documentation.router,
 )
 """One line per capability."""
+
+
+class NoCalls(httpx2.AsyncBaseTransport):
+    """The API reads what payment channels send, and calls none: that is the workers'."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        raise RuntimeError(f"the API calls no payment channel: {request.url.host}")
+
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -145,7 +161,8 @@ def create_app(
     keyring = Keyring(database, settings.pepper.get_secret_value(), clock)
     ticket_keys = TicketKeys.read(settings.ticket_keys.get_secret_value())
     placements = asyncio.Semaphore(settings.max_orders_in_flight)
-    app.state.parts = Parts(settings, database, temporal, keyring, ticket_keys, clock, placements=placements)
+    channels = ChannelDirectory(database, httpx2.AsyncClient(transport=NoCalls()))
+    app.state.parts = Parts(settings, database, temporal, keyring, ticket_keys, channels, clock, placements=placements)
     for router in routers:
         # flat, not nested: nested routers are matched through one more layer at every request
         app.router.routes.extend(router.routes)

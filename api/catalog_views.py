@@ -13,6 +13,7 @@ from domain.access import Action, Grant, Principal, ResourceKind
 from domain.catalog import DEFAULT_CHANNEL, ProductEvent, ProductStatus, Sellable, price_at, sellable
 from domain.categories import CATEGORIES, LineTerms
 from domain.money import Money
+from domain.payments import LatePayment
 from storage.catalog import OfferRow
 from storage.catalog_reading import ProductDetail, Row, SkuDetail, Visibility
 
@@ -94,6 +95,7 @@ class ProductView(View):
     session_required: bool
     visitors_required: bool
     buyer_limit: int
+    late_payment: LatePayment = Field(description="What money does that comes when its order is gone.")
     attributes: list[Any]
     terms: JsonObject
     images: list[Any]
@@ -220,6 +222,11 @@ class ProductEdit(Input):
     images: Annotated[list[Text], Field(max_length=50)] | None = Field(None, description="Addresses.")
     buyer_limit: Annotated[int, Field(ge=0, le=10_000, strict=True)] | None = None
     visitors_required: Flag | None = None
+    late_payment: LatePayment | None = Field(
+        None,
+        description="Money for an order that is gone buys the same again: `revive` (if it was canceled too), "
+        "`revive_expired` (only if it ran out); or it goes back: `refund`.",
+    )
 
 
 class PriceInput(Input):

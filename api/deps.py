@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.channel_directory import ChannelDirectory
 from adapters.gate.tokens import TicketKeys
 from api.bodies import BoundedRoute
 from api.keys import Keyring
@@ -47,6 +48,7 @@ class Parts:
     temporal: Client | None
     keyring: Keyring
     ticket_keys: TicketKeys
+    channels: ChannelDirectory
     clock: Callable[[], datetime] = utc_now
     ids: LeasedIds | None = None
     sold_out: SoldOut = field(default_factory=SoldOut)

@@ -10,7 +10,7 @@ from fastapi import Path, Query
 from starlette.responses import Response
 
 from activities.order_messages import BookingRef, LineDecision
-from api import delivery_host
+from api import delivery_host, money_cases
 from api.deps import DatabaseDep, Parts, capability, require
 from api.errors import problems
 from api.idempotency import Answer, KeeperDep
@@ -35,6 +35,8 @@ router = capability("Cases")
 Reader = Annotated[Principal, require(Action.EXCEPTION_READ)]
 Decider = Annotated[Principal, require(Action.EXCEPTION_DECIDE)]
 CaseId = Annotated[str, Path(pattern=r"^xcp-[0-9A-Za-z_\-]{1,80}$", examples=["xcp-1039000000000000001-1-escalated-1"])]
+
+_DECIDE_CODES = ["exception_closed", "decision_not_offered", "tickets_missing", "refund_state_conflict"]
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "issuance_escalated": ("issued", "give_up"),
@@ -73,8 +75,12 @@ class DecisionNotOffered(DomainError):
     code = "decision_not_offered"
 
     def __init__(self, kind: str, offered: tuple[str, ...]) -> None:
-        choices = ", ".join(offered) or "approve or deny at the order's /review"
-        super().__init__(f"A case of kind {kind!r} is decided by: {choices}.")
+        if offered:
+            super().__init__(f"A case of kind {kind!r} is decided by: {', '.join(offered)}.")
+        elif kind in CHOICES:
+            super().__init__(f"A case of kind {kind!r} is decided by: approve or deny at the order's /review.")
+        else:
+            super().__init__(f"A case of kind {kind!r} closes by itself, as soon as the channel has answered.")
         self.offered = offered
 
     @property
@@ -103,8 +109,10 @@ class CaseView(View):
 
     id: str
     kind: str
-    order_no: OrderNo
+    order_no: OrderNo | None
     line_no: int
+    payment_id: str | None
+    refund_id: str | None
     supplier_id: str | None
     state: Literal["open", "resolved"]
     evidence: dict[str, Any]
@@ -116,9 +124,14 @@ class CaseView(View):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> CaseView:
-        offered = CHOICES.get(row["kind"], ("acknowledge",)) if row["state"] == "open" else ()
-        names = [name for name in cls.model_fields if name != "offered"]
-        return cls(**{name: row[name] for name in names}, offered=list(offered))
+        offered = _offered(row) if row["state"] == "open" else ()
+        names = [name for name in cls.model_fields if name not in ("offered", "payment_id")]
+        return cls(**{name: row[name] for name in names}, payment_id=row["pay_id"], offered=list(offered))
+
+
+def _offered(row: Mapping[str, Any]) -> tuple[str, ...]:
+    about_money = money_cases.offered(row)
+    return CHOICES.get(row["kind"], ("acknowledge",)) if about_money is None else about_money
 
 
 @router.get("/v1/exceptions", response_model=Page[CaseView], responses=problems(401, 403), summary="List cases")
@@ -128,13 +141,19 @@ async def list_cases(
     database: DatabaseDep,
     state: Annotated[Literal["open", "resolved"] | None, Query()] = None,
     kind: Annotated[str | None, Query(max_length=40)] = None,
+    payment_id: Annotated[str | None, Query(max_length=64, description="About this payment.")] = None,
 ) -> Response:
-    """In order of id, which is the order's number first."""
+    """In order of id, which has the order's number, the payment's or the refund's in it."""
     _operators_only(caller)
     after = paging.after(caller)
     async with database.reading() as connection:
         rows = await order_exceptions.list_exceptions(
-            connection, state=state, kind=kind, after=str(after[0]) if after else None, limit=paging.limit
+            connection,
+            state=state,
+            kind=kind,
+            pay_id=payment_id,
+            after=str(after[0]) if after else None,
+            limit=paging.limit,
         )
     return paging.answer(caller, rows, CaseView.of, lambda row: [row["id"]])
 
@@ -157,14 +176,19 @@ async def read_case(case_id: CaseId, caller: Reader, database: DatabaseDep) -> C
     response_model=CaseView,
     responses={
         202: {"model": CaseView, "description": "Decided; the supplier is being asked to do its part"},
-        **problems(401, 403, 404, 409, 413, 415, codes=["exception_closed", "decision_not_offered", "tickets_missing"]),
+        **problems(401, 403, 404, 409, 413, 415, codes=_DECIDE_CODES),
     },
     summary="Decide a case",
 )
 async def decide_case(
     case_id: CaseId, body: DecisionInput, caller: Decider, keeper: KeeperDep, actions: OrderActions
 ) -> Response:
-    """Escalated: `issued` (with tickets) or `give_up`. Contradiction: `keep` or `give_up`. Others: `acknowledge`."""
+    """Escalated: `issued` (with tickets) or `give_up`. Contradiction: `keep` or `give_up`. Others: `acknowledge`.
+
+    Money that no machine may use: `refund`, or `settle` with evidence. A refund that failed: `retry`, `to_coins`, or
+    `paid_by_hand` with evidence.
+    """
+    money_cases.check_evidence(body)
     return await keeper.elsewhere(caller, lambda: _decide(actions, caller, case_id, body, keeper.key))
 
 
@@ -176,10 +200,12 @@ async def _decide(actions: Actions, caller: Principal, case_id: str, body: Decis
         raise CaseNotFound(case_id)
     if row["state"] != "open":
         raise CaseClosed(row["resolution"])
-    offered = CHOICES.get(row["kind"], ("acknowledge",))
+    offered = _offered(row)
     if body.decision not in offered:
         raise DecisionNotOffered(row["kind"], offered)
-    if row["kind"] == "issuance_escalated" and row["line_status"] != OrderStatus.ISSUING:
+    if money_cases.is_about(row):
+        await money_cases.decide(parts, caller, row, body, key)
+    elif row["kind"] == "issuance_escalated" and row["line_status"] != OrderStatus.ISSUING:
         await _close(parts, caller, row, body, overtaken_by=row["line_status"])
     elif row["kind"] == "issuance_escalated":
         await _decide_line(actions, caller, row, body, key)

@@ -123,14 +123,28 @@ class TicketInput(Input):
     code_format: Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,40}$")] = "QRCODE"
 
 
+EvidenceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
 class DecisionInput(Input):
     """An operator's decision on a case.
 
     `issued`: found at the supplier, with its reference and one ticket per unit. `give_up`: refund; the supplier is
     asked to cancel until it has. `keep`: what was accepted first stands. `acknowledge`: seen, nothing to do.
+
+    About money: `refund`: the channel gives it back; `settle`: it was dealt with otherwise, as `evidence` shows;
+    `retry`: the channel is asked for the refund again; `to_coins`: the buyer gets coins instead; `paid_by_hand`: they
+    were paid otherwise, as `evidence` shows.
     """
 
-    decision: Literal["issued", "give_up", "keep", "acknowledge"]
+    decision: Literal[
+        "issued", "give_up", "keep", "acknowledge", "refund", "settle", "retry", "to_coins", "paid_by_hand"
+    ]
     reason: Text
+    evidence: Annotated[dict[EvidenceName, Name], Field(max_length=20)] = Field(
+        default_factory=dict,
+        description="What anybody can check later; needed for `settle` and `paid_by_hand`.",
+        examples=[{"bank_reference": "GB-20260501-7"}],
+    )
     supplier_reference: Name | None = None
     tickets: Annotated[list[TicketInput], Field(max_length=1000)] = Field(default_factory=list)

@@ -11,12 +11,14 @@ from pydantic import Field
 from activities.order_messages import OrderStanding
 from adapters.gate.tokens import TicketKeys
 from api.catalog_views import PreviewView
+from api.payment_views import RefundView
 from api.ticket_views import TicketView
 from api.unit_views import UnitView, units_of
 from api.views import Instant, MoneyView, OrderNo, View
 from domain.categories import LineTerms
 from domain.orders import OrderStatus, allowed_actions
-from domain.payments import Pays
+from domain.pay_order import PartState
+from domain.payments import Pays, PayStatus
 
 
 class PlacedLineView(View):
@@ -215,6 +217,29 @@ class FlowView(View):
     business_at: Instant
 
 
+class OrderPaymentView(View):
+    """The order's share of a payment. `part_state`: as in the payment's own view; `order_no`: the one that was to be
+    paid, and `successor_no` the one that was put in its place."""
+
+    payment_id: str = Field(examples=["pay-1039000000000000001"])
+    status: PayStatus
+    part_state: PartState
+    order_no: OrderNo
+    successor_no: OrderNo | None
+    amount: MoneyView
+
+    @classmethod
+    def of(cls, part: Mapping[str, Any], currency: str) -> OrderPaymentView:
+        return cls(
+            payment_id=part["pay_id"],
+            status=part["status"],
+            part_state=part["state"],
+            order_no=part["order_no"],
+            successor_no=part["successor_no"],
+            amount=MoneyView(amount_minor=part["amount_minor"], currency=currency),
+        )
+
+
 class OrderView(OrderSummaryView):
     """Everything about one order."""
 
@@ -235,6 +260,8 @@ class OrderView(OrderSummaryView):
     canceled_at: Instant | None
     lines: list[OrderLineView]
     flows: list[FlowView]
+    payments: list[OrderPaymentView]
+    refunds: list[RefundView]
     timeline: list[EventView]
     exceptions: list[str] | None = Field(description="Ids of cases about it; for operators.")
     links: dict[str, str]
@@ -254,6 +281,8 @@ class OrderView(OrderSummaryView):
             negotiating=any(booking["negotiating_since"] for booking in undecided),
             lines=[_line(line, row, currency, operator, keys) for line in row["lines"] or []],
             flows=_flows(row, operator),
+            payments=[OrderPaymentView.of(part, currency) for part in row["payments"] or []],
+            refunds=[RefundView.of(refund) for refund in row["refunds"] or []],
             timeline=[
                 EventView(**{name: event[name] for name in EventView.model_fields}) for event in row["timeline"] or []
             ],

@@ -1,5 +1,5 @@
-"""What an API process does besides answering: callbacks are handed over again, imports that stand still are started,
-products that search does not know are indexed, and old answers and imports are forgotten."""
+"""What an API process does besides answering: callbacks are handed over again, imports, payments and refunds that stand
+still are started, products that search does not know are indexed, and old answers and imports are forgotten."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 
 import structlog
 
-from api import bulk_upload
+from api import bulk_upload, payment_handover
 from api.callback_handover import PATIENCE_S, sweep
 from api.deps import Parts
 from storage import catalog_search, idempotency, import_staging
@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 SWEEPS_PER_FORGETTING = 720
 """About once an hour."""
 
-SWEEPS_PER_CATALOGUE = 12
+SWEEPS_PER_LOOK = 12
 """About once a minute."""
 
 
@@ -28,12 +28,14 @@ async def keep_up(parts: Parts) -> None:
         await asyncio.sleep(PATIENCE_S)
         try:
             await sweep(parts)
+            await payment_handover.sweep(parts)
             if sweeps % SWEEPS_PER_FORGETTING == 0:
                 async with parts.database.transaction() as connection:
                     await idempotency.forget(connection, now=parts.clock())
                     await import_staging.forget_imports(connection, parts.clock())
-            if sweeps % SWEEPS_PER_CATALOGUE == 0:
+            if sweeps % SWEEPS_PER_LOOK == 0:
                 await keep_catalogue(parts)
+                await payment_handover.start_what_stands_still(parts)
         except Exception as failure:
             # Weather of the database: the inbox keeps what is waiting, and the next round is seconds away.
             _log.warning("upkeep.failed", reason=str(failure))

@@ -22,7 +22,9 @@ from storage.catalog_log import log_operation
 from storage.catalog_search import index_products
 from storage.database import Connection
 
-EDITABLE = ("title", "description", "attributes", "terms", "images", "buyer_limit", "visitors_required")
+EDITABLE = (
+    "title", "description", "attributes", "terms", "images", "buyer_limit", "visitors_required", "late_payment",
+)  # fmt: skip
 _DOCUMENTS = frozenset({"attributes", "terms", "images"})
 
 

@@ -63,17 +63,17 @@ async def read_exception(cx: Connection, exception_id: str) -> dict[str, Any] | 
 
 
 async def list_exceptions(
-    cx: Connection, *, state: str | None, kind: str | None, after: str | None, limit: int
+    cx: Connection, *, state: str | None, kind: str | None, pay_id: str | None, after: str | None, limit: int
 ) -> list[dict[str, Any]]:
-    """In id order, `limit` + 1 rows at most; `after`: the cursor."""
+    """In id order, `limit` + 1 rows at most; `pay_id`: about that payment; `after`: the cursor."""
     cursor = await cx.execute(
         """
         SELECT * FROM order_exceptions
         WHERE (%(state)s::text IS NULL OR state = %(state)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-          AND (%(after)s::text IS NULL OR id > %(after)s)
+          AND (%(pay)s::text IS NULL OR pay_id = %(pay)s) AND (%(after)s::text IS NULL OR id > %(after)s)
         ORDER BY id LIMIT %(limit)s
         """,
-        {"state": state, "kind": kind, "after": after, "limit": limit + 1},
+        {"state": state, "kind": kind, "pay": pay_id, "after": after, "limit": limit + 1},
     )
     return await cursor.fetchall()
 

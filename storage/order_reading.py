@@ -55,7 +55,7 @@ async def read_head(cx: Connection, order_no: int, fence: Fence) -> OrderHead | 
 
 
 async def read_detail(cx: Connection, order_no: int, fence: Fence) -> dict[str, Any] | None:
-    """Everything about one order in one statement: axes, lines, discounts, tickets, bookings, flows, timeline.
+    """Everything about one order in one statement: axes, lines, discounts, tickets, bookings, flows, payments, log.
 
     Within the fence only.
     """
@@ -83,6 +83,11 @@ async def read_detail(cx: Connection, order_no: int, fence: Fence) -> dict[str, 
           (SELECT jsonb_agg(to_jsonb(f) ORDER BY f.id)
              FROM receivable_flows f WHERE f.order_no = o.order_no) AS receivables,
           (SELECT jsonb_agg(to_jsonb(f) ORDER BY f.id) FROM payable_flows f WHERE f.order_no = o.order_no) AS payables,
+          (SELECT jsonb_agg(to_jsonb(p) || jsonb_build_object('status', y.status) ORDER BY p.pay_id)
+             FROM pay_order_parts p JOIN pay_orders y ON y.id = p.pay_id
+             WHERE p.order_no = o.order_no OR p.successor_no = o.order_no) AS payments,
+          (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.requested_at, r.id)
+             FROM refunds r WHERE r.order_no = o.order_no) AS refunds,
           (SELECT jsonb_agg(to_jsonb(x) ORDER BY x.opened_at)
              FROM order_exceptions x WHERE x.order_no = o.order_no) AS exceptions
         FROM orders o WHERE o.order_no = %(order)s

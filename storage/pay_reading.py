@@ -2,12 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
 
 from storage.database import Connection
 
+Row = dict[str, Any]
 
-async def read_for_channel(cx: Connection, pay_id: str) -> dict[str, Any]:
+_SHOWN: LiteralString = """
+SELECT o.*,
+  (SELECT coalesce(jsonb_agg(to_jsonb(p) ORDER BY p.rank), '[]') FROM pay_order_parts p WHERE p.pay_id = o.id) AS parts,
+  (SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY c.recorded_at, c.payment_id), '[]')
+     FROM charges c WHERE c.pay_id = o.id) AS charges,
+  (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.requested_at, r.id), '[]')
+     FROM refunds r WHERE r.pay_id = o.id) AS refunds
+FROM pay_orders o"""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFilter:
+    """What a list is narrowed to; None does not narrow. `order_no`: of an order that it pays, or of its successor."""
+
+    buyer_id: str | None = None
+    status: str | None = None
+    order_no: int | None = None
+
+
+async def read_payment(cx: Connection, pay_id: str, *, buyer_id: str | None) -> Row | None:
+    """A pay order with its parts, charges and refunds; of `buyer_id` only where one is given."""
+    cursor = await cx.execute(
+        f"{_SHOWN} WHERE o.id = %(id)s AND (%(buyer)s::text IS NULL OR o.buyer_id = %(buyer)s)",
+        {"id": pay_id, "buyer": buyer_id},
+    )
+    return await cursor.fetchone()
+
+
+async def list_payments(cx: Connection, narrowed: PaymentFilter, *, before: str | None, limit: int) -> list[Row]:
+    """Newest first, `limit` rows at most; `before`: the cursor. Each as `read_payment` reads it."""
+    cursor = await cx.execute(
+        f"""{_SHOWN}
+        WHERE (%(buyer)s::text IS NULL OR o.buyer_id = %(buyer)s)
+          AND (%(status)s::text IS NULL OR o.status = %(status)s)
+          AND (%(order)s::bigint IS NULL OR o.id IN (
+              SELECT pay_id FROM pay_order_parts WHERE order_no = %(order)s
+              UNION SELECT pay_id FROM pay_order_parts WHERE successor_no = %(order)s))
+          AND (%(before)s::text IS NULL OR o.id < %(before)s)
+        ORDER BY o.id DESC LIMIT %(limit)s
+        """,
+        {
+            "buyer": narrowed.buyer_id,
+            "status": narrowed.status,
+            "order": narrowed.order_no,
+            "before": before,
+            "limit": limit,
+        },
+    )
+    return await cursor.fetchall()
+
+
+async def read_for_channel(cx: Connection, pay_id: str) -> Row:
     """What a channel is told of a pay order; `subject` is the first line's title, and how many more there are."""
     cursor = await cx.execute(
         """
@@ -22,7 +76,7 @@ async def read_for_channel(cx: Connection, pay_id: str) -> dict[str, Any]:
     return row
 
 
-async def read_target(cx: Connection, pay_id: str, order_no: int) -> dict[str, Any] | None:
+async def read_target(cx: Connection, pay_id: str, order_no: int) -> Row | None:
     """The order that the money is for, and when that came; None while the order is not placed."""
     cursor = await cx.execute(
         "SELECT o.status, o.cancel_reason, o.host_workflow_id, p.paid_at FROM orders o, pay_orders p "
@@ -30,3 +84,12 @@ async def read_target(cx: Connection, pay_id: str, order_no: int) -> dict[str, A
         (order_no, pay_id),
     )
     return await cursor.fetchone()
+
+
+async def in_motion(cx: Connection, *, before: datetime, after: str, limit: int) -> list[str]:
+    """Ids of pay orders that are not at rest and have not changed since `before`, in id order above `after`."""
+    cursor = await cx.execute(
+        "SELECT id FROM pay_orders WHERE NOT at_rest AND updated_at < %s AND id > %s ORDER BY id LIMIT %s",
+        (before, after, limit),
+    )
+    return [row["id"] for row in await cursor.fetchall()]

@@ -26,6 +26,11 @@ class ChannelNotFound(DomainError):
         super().__init__(f"There is no payment channel {channel_id!r}: list /v1/payment-channels for those there are.")
 
 
+async def take_turn(cx: Connection, channel_id: str) -> None:
+    """Of those who put this channel, also a new one, one goes on until its transaction ends."""
+    await cx.execute("SELECT pg_advisory_xact_lock(hashtextextended('channel/' || %s, 0))", (channel_id,))
+
+
 async def put_channel(
     cx: Connection, channel_id: str, contract: Mapping[str, Any], *, actor: str, now: datetime
 ) -> bool:
@@ -81,11 +86,9 @@ async def list_channels(cx: Connection, *, active_only: bool = False) -> list[Pa
     return [PaymentChannelRow(**row) for row in await cursor.fetchall()]
 
 
-async def get_channel(cx: Connection, channel_id: str, *, lock: bool = False) -> PaymentChannelRow:
-    """`lock`: nobody changes it until the transaction ends. Raises ChannelNotFound."""
-    cursor = await cx.execute(
-        f"SELECT * FROM payment_channels WHERE id = %s{' FOR UPDATE' if lock else ''}", (channel_id,)
-    )
+async def get_channel(cx: Connection, channel_id: str) -> PaymentChannelRow:
+    """Raises ChannelNotFound."""
+    cursor = await cx.execute("SELECT * FROM payment_channels WHERE id = %s", (channel_id,))
     row = await cursor.fetchone()
     if row is None:
         raise ChannelNotFound(channel_id)

@@ -101,6 +101,7 @@ class PayOrderRow(SQLModel, table=True):
         ),
         Index("pay_orders_buyer", "buyer_id", "id"),
         Index("pay_orders_open", "id", postgresql_where=text("status IN ('created', 'pending')")),
+        Index("pay_orders_in_motion", "id", postgresql_where=text("NOT at_rest")),
     )  # fmt: skip
 
     id: str = Field(primary_key=True)

@@ -251,3 +251,12 @@ async def open_of_payment(cx: Connection, pay_id: str) -> list[str]:
 async def note_reference(cx: Connection, refund_id: str, channel_reference: str) -> None:
     """The channel's own name for a refund that is not finished."""
     await cx.execute("UPDATE refunds SET channel_reference = %s WHERE id = %s", (channel_reference, refund_id))
+
+
+async def unfinished(cx: Connection, *, before: datetime, after: str, limit: int) -> list[str]:
+    """Ids of refunds that are on their way and were asked for before then, in id order above `after`."""
+    cursor = await cx.execute(
+        "SELECT id FROM refunds WHERE state = 'refunding' AND requested_at < %s AND id > %s ORDER BY id LIMIT %s",
+        (before, after, limit),
+    )
+    return [row["id"] for row in await cursor.fetchall()]

@@ -117,6 +117,7 @@ CREATE TABLE pay_orders (
     FOREIGN KEY(channel_id) REFERENCES payment_channels (id)
 );
 CREATE INDEX pay_orders_buyer ON pay_orders (buyer_id, id);
+CREATE INDEX pay_orders_in_motion ON pay_orders (id) WHERE NOT at_rest;
 CREATE INDEX pay_orders_open ON pay_orders (id) WHERE status IN ('created', 'pending');
 
 CREATE TABLE pay_order_parts (
