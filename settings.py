@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     simulator_port: int = 8090
     carrier_simulator_port: int = 8091
     topup_simulator_port: int = 8092
+    payment_simulator_port: int = 8093
 
     worker_metrics_host: str = Field("127.0.0.1", description="Address of a worker's metrics.")
     worker_metrics_port: int | None = None

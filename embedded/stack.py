@@ -35,6 +35,7 @@ SIMULATORS: Mapping[str, str] = {
     "supplier": "simulators.supplier",
     "carrier": "simulators.carrier",
     "topup": "simulators.topup",
+    "payment": "simulators.payment",
 }
 """Outside parties by name and the module that plays them; `settings.port_setting` says where each listens."""
 USUAL_WORKER_METRICS_PORT = 9464

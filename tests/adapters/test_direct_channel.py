@@ -607,7 +607,11 @@ def test_credentials_that_could_not_work_are_refused_before_they_are_stored(cred
 def a_channel(client: httpx2.AsyncClient | None = None, base_url: str = "http://127.0.0.1:1") -> DirectChannel:
     """A channel that shows a token which nobody gave it."""
     credentials = DirectCredentials(token="stranger", callback_secret=SECRET)
-    return DirectChannel(client or httpx2.AsyncClient(trust_env=False), base_url, credentials)
+    return DirectChannel(client or a_silent_client(), base_url, credentials)
+
+
+def a_silent_client() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:

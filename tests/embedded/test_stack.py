@@ -32,12 +32,15 @@ async def test_a_second_start_goes_on_with_the_same_data_and_addresses(tmp_path:
 
 
 async def test_a_simulator_is_found_by_the_setting_of_its_own_port(tmp_path: Path) -> None:
-    options = replace(SERVERS_ONLY, simulators=("carrier",))
+    options = replace(SERVERS_ONLY, simulators=("carrier", "payment"))
     async with Stack(Settings(data_dir=tmp_path), options) as stack, httpx2.AsyncClient(trust_env=False) as client:
-        assert list(stack.pids) == ["postgres", "temporal", "simulator-carrier"]
+        assert list(stack.pids) == ["postgres", "temporal", "simulator-carrier", "simulator-payment"]
         found = settings_of_running(Settings(data_dir=tmp_path)).simulator_url("carrier")
         carriers = (await client.get(f"{found}/control")).json()["suppliers"]
+        pays = settings_of_running(Settings(data_dir=tmp_path)).simulator_url("payment")
+        channels = (await client.get(f"{pays}/control")).json()["suppliers"]
     assert {each["name"] for each in carriers} == {"swift", "local"}
+    assert "paybridge" in {each["name"] for each in channels}
 
 
 async def test_other_commands_find_the_running_stack_by_its_data_directory(tmp_path: Path) -> None:
