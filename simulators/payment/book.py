@@ -151,13 +151,13 @@ class PaymentBook(book.Book[Payment]):
         self._db.executescript(_SCHEMA)
 
     def put(self, entry: Payment) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        super().put(entry)
-        self._db.executemany(
-            "INSERT INTO refunds VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            [(entry.supplier, refund.refund_no, entry.id) for refund in entry.refunds],
-        )
-        self._db.execute("COMMIT")
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            super().put(entry)
+            self._db.executemany(
+                "INSERT INTO refunds VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(entry.supplier, refund.refund_no, entry.id) for refund in entry.refunds],
+            )
 
     def with_refund(self, channel: str, refund_no: str) -> Payment | None:
         """The payment of which something is given back under the merchant's number."""
