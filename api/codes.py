@@ -73,7 +73,6 @@ CATALOGUE: dict[str, Kind] = {
     "voucher_invalid": Kind(422, "Invalid voucher", "A voucher that nobody can have meant; `detail` says why."),
     "order_state_conflict": Kind(409, "State conflict", "`state` is the order's, `allowed_from` names the legal ones."),
     "illegal_transition": Kind(409, "State conflict", "`state` is the present one, `allowed_from` the legal ones."),
-    "voucher_invalid": Kind(422, "Invalid voucher", "A voucher that nobody can have meant; `detail` says why."),
     "ticket_unknown": Kind(404, "Ticket unknown", "No ticket has this code: do not admit; look up the order."),
     "ticket_forged": Kind(422, "Ticket forged", "No key of ours has signed this code: do not admit; scan once more."),
     "ticket_redeemed": Kind(409, "Ticket redeemed", "`redeemed_at` and `gate_id` say when and where: do not admit."),
