@@ -351,7 +351,7 @@ class PaymentWorkflow:
     # --- the channel -------------------------------------------------------------------------------------------
 
     async def _unless_decided(self, call: Coroutine[Any, Any, A]) -> A | None:
-        """The channel's answer; None where it was decided meanwhile, by what the channel told us: nobody waits for it."""
+        """The channel's answer; None where it was decided meanwhile by what it told us: nobody waits for that."""
         task = asyncio.create_task(call)
         await workflow.wait_condition(lambda: task.done() or not self._undecided)
         if task.done():

@@ -1,0 +1,100 @@
+"""Money in: a shopper's order is paid by a channel, by balances, or by both, and issued for it; or it goes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.payers import Channel
+from tests.platform import Platform
+from tests.traders import Caller
+
+
+async def ledger(platform: Platform, account: str) -> int:
+    """What an account owes or is owed: debits less credits, minor units."""
+    rows = await platform.rows(
+        "SELECT coalesce(sum(debits_minor - credits_minor), 0)::bigint AS minor FROM ledger_balances "
+        "WHERE account = %s",
+        account,
+    )
+    return int(rows[0]["minor"])
+
+
+def stands(order: dict[str, Any]) -> tuple[str, str, str]:
+    return order["status"], order["payment_status"], order["refund_status"]
+
+
+async def nothing_is_owed(platform: Platform, shopper: Caller, channel: Channel, pay_id: str, kept_minor: int) -> None:
+    """The buyer is owed nothing, and the channel holds for us what it really holds: `kept_minor`."""
+    assert await ledger(platform, f"buyer:{shopper.id}:unapplied") == 0
+    assert await ledger(platform, f"channel:{channel.id}:clearing") == kept_minor
+    assert await channel.held_minor(pay_id) == kept_minor
+
+
+async def test_an_order_is_issued_when_its_payer_has_paid(platform: Platform) -> None:
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    order_no = await platform.bought(shopper, ticket)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    waiting = await platform.payment(pay_id)
+    assert (waiting["status"], waiting["action"]["kind"]) == ("pending", "redirect")
+    await channel.paid(pay_id)
+    assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
+    paid = await platform.payment_settled(pay_id)
+    assert (paid["status"], paid["parts"][0]["state"]) == ("paid", "served")
+    await nothing_is_owed(platform, shopper, channel, pay_id, ticket.price_minor)
+
+
+async def test_a_lost_callback_loses_no_payment(platform: Platform) -> None:
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    order_no = await platform.bought(shopper, ticket)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.next("pay", "callback_lost")
+    await channel.paid(pay_id)
+    await platform.payment_settled(pay_id)
+    assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
+    assert (await channel.hits())["callback_lost"] == 1
+
+
+async def test_what_cannot_be_issued_is_given_back_at_the_channel(platform: Platform) -> None:
+    shopper, channel, supplier = await platform.a_shopper(), await platform.a_channel(), await platform.a_supplier()
+    ticket = await platform.a_ticket(supplier)
+    await supplier.next("confirm", "reject")
+    order_no = await platform.bought(shopper, ticket)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id)
+    assert stands(await platform.settled(order_no)) == ("refunded", "refunded", "full")
+    assert (await platform.payment_settled(pay_id))["status"] == "refunded"
+    await nothing_is_owed(platform, shopper, channel, pay_id, 0)
+
+
+async def test_a_part_of_an_order_is_given_back_and_the_rest_kept(platform: Platform) -> None:
+    shopper, channel, supplier = await platform.a_shopper(), await platform.a_channel(), await platform.a_supplier()
+    good, bad = await platform.a_ticket(), await platform.a_ticket(supplier)
+    await supplier.next("confirm", "reject")
+    await channel.next("refund", "refund_pending")
+    order_no = await platform.bought(shopper, good, bad)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id)
+    assert stands(await platform.settled(order_no)) == ("issued", "partially_refunded", "partial")
+    assert (await platform.payment_settled(pay_id))["status"] == "partially_refunded"
+    await nothing_is_owed(platform, shopper, channel, pay_id, good.price_minor)
+
+
+async def test_one_payment_pays_several_orders(platform: Platform) -> None:
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    orders = [await platform.bought(shopper, (ticket, quantity)) for quantity in (1, 2)]
+    pay_id = await platform.paying(shopper, *orders, channel=channel)
+    await channel.paid(pay_id)
+    await platform.payment_settled(pay_id)
+    assert [stands(await platform.settled(each))[:2] for each in orders] == [("issued", "paid")] * 2
+    await nothing_is_owed(platform, shopper, channel, pay_id, 3 * ticket.price_minor)
+
+
+async def test_a_payment_that_is_not_made_ends_with_its_time_and_so_does_its_order(platform: Platform) -> None:
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    order_no = await platform.bought(shopper, ticket)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    ended = await platform.payment_settled(pay_id)
+    assert (ended["status"], ended["parts"][0]["state"]) == ("closed", "released")
+    order = await platform.settled(order_no)
+    assert (order["status"], order["cancel_reason"]) == ("canceled", "expired")
+    assert (await channel.truth(pay_id))[0]["status"] == "closed"
