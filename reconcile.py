@@ -1,4 +1,4 @@
-"""`tessera reconcile`: every order in motion and every unanswered claim has its workflow again.
+"""`tessera reconcile`: every order, payment and refund in motion, and every unanswered claim has its workflow again.
 
 A power cut may lose Temporal's last commits, never ours: the rows say where an order stands, and its process, started
 again under the same id, reads them and goes on. Safe to run at any time: a workflow that runs is left alone.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
-from api import delivery_host, order_host
+from api import delivery_host, order_host, payment_handover, payment_host
 from domain.categories import CATEGORIES
 from settings import Settings
 from storage import bookings, order_claims, order_reading, units
@@ -38,6 +38,8 @@ class Reconciled:
     claims: int = 0
     releases: int = 0
     deliveries: int = 0
+    payments: int = 0
+    refunds: int = 0
     looked_at: int = 0
 
     def report(self) -> dict[str, int]:
@@ -59,6 +61,7 @@ async def reconcile(settings: Settings, tell: Tell = lambda _: None) -> Reconcil
         await _orders(database, client, done, tell)
         await _releases(database, client, done, tell)
         await _deliveries(database, client, done, tell)
+        await _money(database, client, done, tell)
     return done
 
 
@@ -143,6 +146,22 @@ async def _deliveries(database: Database, client: Client, done: Reconciled, tell
         if len(rows) < PAGE:
             return
         after = (rows[-1]["order_no"], rows[-1]["line_no"])
+
+
+async def _money(database: Database, client: Client, done: Reconciled, tell: Tell) -> None:
+    """Refunds on their way and pay orders that are not at rest: their process goes on from the rows."""
+    now = datetime.now(UTC)
+    async for host in payment_handover.standing_still(database, refunds_before=now, payments_before=now):
+        done.looked_at += 1
+        if await _is_running(client, host.id):
+            continue
+        await payment_host.host_again(client, host)
+        kind, _, subject = host.id.partition("/")
+        if kind == "refund":
+            done.refunds += 1
+        else:
+            done.payments += 1
+        tell(f"{subject}: it was not finished, and its process was lost, started again")
 
 
 async def _host_again(client: Client, row: Mapping[str, Any]) -> None:

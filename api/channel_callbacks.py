@@ -58,18 +58,15 @@ async def receive_callback(
         event = channel.verify_callback(body, request.headers, parts.clock())
     except CallbackRefused as refused:
         raise _refused(channel_id, "not_verified", str(refused)) from refused
-    await _keep(parts, channel_id, event, body)
+    new = await _keep(parts, channel_id, event, body)
     word = channel.acknowledgement
-    return Response(
-        word.text,
-        word.status,
-        media_type=word.media_type,
-        background=BackgroundTask(hand_over, parts, channel_id, event.event_id, event),
-    )
+    afterwards = BackgroundTask(hand_over, parts, channel_id, event.event_id, event) if new else None
+    return Response(word.text, word.status, media_type=word.media_type, background=afterwards)
 
 
-async def _keep(parts: Parts, channel_id: str, event: ChannelEvent, body: bytes) -> None:
-    """Into the journal, or refused where it cannot be written down: PostgreSQL has no NUL, UTF-8 no lone surrogates."""
+async def _keep(parts: Parts, channel_id: str, event: ChannelEvent, body: bytes) -> bool:
+    """Into the journal; False where it is there already. Refused where it cannot be written down: PostgreSQL has no
+    NUL, UTF-8 no lone surrogates."""
     try:
         document = EVENTS.dump_json(event)
     except PydanticSerializationError as unreadable:
@@ -77,7 +74,7 @@ async def _keep(parts: Parts, channel_id: str, event: ChannelEvent, body: bytes)
     if b"\\u0000" in document or not 0 < len(event.event_id) <= MAX_EVENT_ID:
         raise _refused(channel_id, "unreadable")
     async with parts.database.transaction() as connection:
-        await channel_callbacks.keep(
+        return await channel_callbacks.keep(
             connection,
             channel_id,
             event.event_id,

@@ -48,7 +48,7 @@ async def hand_over(parts: Parts, channel_id: str, event_id: str, event: Channel
         state = await _hand_over(parts, channel_id, event)
     except Exception as failure:
         # Whatever it is, the acknowledged callback stays in the journal, and is tried again after the others.
-        _log.warning("channel_callback.not_handed_over", channel=channel_id, event=event_id, reason=str(failure))
+        _log.warning("channel_callback.not_handed_over", channel=channel_id, event_id=event_id, reason=str(failure))
     async with parts.database.reading() as connection:
         await channel_callbacks.mark(connection, channel_id, event_id, state, now=parts.clock())
 
