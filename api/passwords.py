@@ -27,43 +27,46 @@ class TooManyLogins(DomainError):
         super().__init__("Too many people are logging in at this moment: try again after `Retry-After` seconds.")
 
 
-class Passwords:
-    """Hashes and compares, `at_once` at the same time. Raises TooManyLogins after `patience_s` in the queue."""
+class Hasher:
+    """Makes and compares hashes, each in a thread of its own."""
 
-    def __init__(self, at_once: int = AT_ONCE, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self) -> None:
         self._hashes = PasswordHash((Argon2Hasher(),))
-        self._places = asyncio.Semaphore(at_once)
-        self._patience_s = patience_s
         self._decoy: str | None = None
 
     async def hash(self, password: str) -> str:
         """What is stored instead of the password."""
-        async with self._a_place():
-            return await asyncio.to_thread(self._hashes.hash, password)
+        return await asyncio.to_thread(self._hashes.hash, password)
 
     async def matches(self, password: str, stored: str | None) -> tuple[bool, str | None]:
         """Whether it is the password behind `stored`, and a newer hash where that one is old-fashioned.
 
         None is compared too, with nobody's password: the time an answer takes tells nothing about who exists.
         """
-        compared = stored or await self._decoy_hash()
-        async with self._a_place():
-            right, newer = await asyncio.to_thread(self._hashes.verify_and_update, password, compared)
-        return right and stored is not None, newer
-
-    async def _decoy_hash(self) -> str:
         if self._decoy is None:
             self._decoy = await self.hash("nobody has this password")
-        return self._decoy
+        right, newer = await asyncio.to_thread(self._hashes.verify_and_update, password, stored or self._decoy)
+        return right and stored is not None, newer
+
+
+class Passwords:
+    """Gives turns at the hasher, `at_once` at the same time."""
+
+    def __init__(self, hasher: Hasher | None = None, *, at_once: int = AT_ONCE, patience_s: float = PATIENCE_S) -> None:
+        self._hasher = hasher or Hasher()
+        self._places = asyncio.Semaphore(at_once)
+        self._patience_s = patience_s
 
     @asynccontextmanager
-    async def _a_place(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncIterator[Hasher]:
+        """Raises TooManyLogins after `patience_s` in the queue, with nothing begun: what is to be counted is counted in
+        the turn."""
         try:
             async with asyncio.timeout(self._patience_s):
                 await self._places.acquire()
         except TimeoutError:
             raise TooManyLogins from None
         try:
-            yield
+            yield self._hasher
         finally:
             self._places.release()

@@ -107,11 +107,13 @@ async def register(body: RegisterInput, request: Request, now: NowDep) -> Respon
     password = body.password.get_secret_value()
     judge_password(password, body.email)
     parts = parts_of(request)
+    async with parts.passwords.turn() as hasher:
+        password_hash = await hasher.hash(password)
     row = UserRow(
         id=f"usr-{secrets.token_hex(10)}",
         email=same_email(body.email),
         name=body.name,
-        password_hash=await parts.passwords.hash(password),
+        password_hash=password_hash,
         created_at=now,
     )
     async with parts.database.transaction() as connection:
@@ -131,9 +133,10 @@ async def log_in(body: LoginInput, request: Request, now: NowDep) -> Response:
     """A token for some hours. Unknown, wrong, blocked or locked: the same refusal, after the same work."""
     parts = parts_of(request)
     password = body.password.get_secret_value()
-    async with parts.database.reading() as connection:
-        counted = await users.count_try(connection, same_email(body.email), now)
-    right, newer = await parts.passwords.matches(password, counted.password_hash if counted else None)
+    async with parts.passwords.turn() as hasher:
+        async with parts.database.reading() as connection:
+            counted = await users.count_try(connection, same_email(body.email), now)
+        right, newer = await hasher.matches(password, counted.password_hash if counted else None)
     if counted is None or not right:
         raise LoginRefused
     minted = mint(parts.settings.pepper.get_secret_value(), USER)

@@ -115,12 +115,15 @@ class Payment(book.Entry):
         self.plans.append(plan)
         self._note_due()
 
-    def take_due(self, now: float) -> list[Plan]:
-        """What is due by `now`, oldest first; it is planned no more."""
-        due = sorted((plan for plan in self.plans if plan.at <= now), key=lambda plan: plan.at)
-        self.plans = [plan for plan in self.plans if plan.at > now]
+    def take_due(self, now: float) -> Plan | None:
+        """What is due by `now` and has waited longest; it is planned no more. One at a time: each is written with what
+        it does, so that a kill between two loses neither."""
+        plan = min(self.plans, key=lambda each: each.at, default=None)
+        if plan is None or plan.at > now:
+            return None
+        self.plans.remove(plan)
         self._note_due()
-        return due
+        return plan
 
     def settle(self, now: float) -> bool:
         """Let time do its work: what nobody paid in time is closed."""
@@ -151,13 +154,13 @@ class PaymentBook(book.Book[Payment]):
         self._db.executescript(_SCHEMA)
 
     def put(self, entry: Payment) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        super().put(entry)
-        self._db.executemany(
-            "INSERT INTO refunds VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            [(entry.supplier, refund.refund_no, entry.id) for refund in entry.refunds],
-        )
-        self._db.execute("COMMIT")
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            super().put(entry)
+            self._db.executemany(
+                "INSERT INTO refunds VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(entry.supplier, refund.refund_no, entry.id) for refund in entry.refunds],
+            )
 
     def with_refund(self, channel: str, refund_no: str) -> Payment | None:
         """The payment of which something is given back under the merchant's number."""

@@ -127,14 +127,15 @@ class Cashier(Clerk[Payment]):
         if payment is None:
             return None
         notices: tuple[Notice, ...] = ()
-        for plan in payment.take_due(now):
+        plans = len(payment.plans)
+        while (plan := payment.take_due(now)) is not None:
             strike: Strike[Kind] = Strike(self.book, channel.name, plan.due, frozenset(plan.kinds))
             refund = payment.refund(plan.refund_no)
             if refund is not None:
                 notices += self._give_back(channel, payment, refund, strike, plan.at)
             else:
                 notices += self._charge(channel, payment, plan.amounts_minor, strike, plan.at)
-        return Outcome(payment, notices=notices)
+        return Outcome(payment, notices=notices) if len(payment.plans) < plans else None
 
     def bill(self, channel: ChannelSettings, day: date) -> Iterator[BillLine]:
         """What was charged and given back on a day of the channel's time zone, payment by payment."""

@@ -17,6 +17,8 @@ from simulators.payment.channels import ChannelSettings
 from simulators.payment.dealings import Refusal
 from simulators.payment.faces import Office
 
+GIVEN_UP = "canceled_by_payer"
+
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-store"}
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -70,8 +72,10 @@ class PayPage:
 
         def work(struck: Strike[Any]) -> Response:
             cashier = self._office.cashier
-            fails = form.get("outcome") == ["fail"]
-            outcome = cashier.fail(channel, reference) if fails else cashier.pay(channel, reference, struck)
+            if form.get("outcome") == ["fail"]:
+                outcome = cashier.fail(channel, reference, GIVEN_UP)
+            else:
+                outcome = cashier.pay(channel, reference, struck)
             self._office.messenger.follow(outcome)
             return RedirectResponse(outcome.payment.return_url or str(request.url), 303)
 

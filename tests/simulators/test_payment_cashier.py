@@ -61,6 +61,23 @@ def test_a_payment_ends_at_its_time_and_is_settled_at_any_reading(book: PaymentB
         cashier.create(channel, Asked("pay-2", 100, "CNY", expires_at=clock.now))
 
 
+def test_what_is_due_is_done_once_and_what_is_due_later_stays_planned(book: PaymentBook) -> None:
+    channel, clock = opened("paybridge", "paybridge"), Ticking()
+    cashier = Cashier(book, clock)
+    payment_id = cashier.create(channel, Asked("pay-1", 100, "CNY")).id
+    for late_ms in (2_000, 1_000):
+        channel.faults.params.pay_late_ms = late_ms
+        late: Strike[Kind] = Strike(book, channel.name, "pay", frozenset({"pay_late", "callback_lost"}))
+        cashier.pay(channel, "pay-1", late)
+    assert cashier.carry_out(channel, payment_id, clock.now + 0.5) is None
+    for seconds, charges, due_at in ((1, 1, clock.now + 2), (2, 2, None)):
+        outcome = cashier.carry_out(channel, payment_id, clock.now + seconds)
+        assert outcome is not None
+        assert (len(outcome.payment.charges), outcome.payment.due_at) == (charges, due_at)
+        assert cashier.carry_out(channel, payment_id, clock.now + seconds) is None
+    assert cashier.book.totals(channel.name)["CNY"].charges == 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     acts=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 50)), min_size=1, max_size=3),

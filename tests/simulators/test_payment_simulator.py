@@ -247,7 +247,8 @@ async def test_the_payer_pays_on_the_page_and_is_sent_back(channel: Channel) -> 
 async def test_a_payer_who_gives_up_has_paid_nothing(channel: Channel) -> None:
     created = await channel.create()
     await channel.client.post(created["pay_url"], data={"outcome": "fail"})
-    assert (await channel.read(created["reference"]))["status"] == "failed"
+    given_up = await channel.read(created["reference"])
+    assert (given_up["status"], given_up["failure"]) == ("failed", "canceled_by_payer")
     assert (await channel.client.get(f"{channel.url}/{channel.name}/cashier/pay-none")).status_code == 404
 
 
