@@ -308,6 +308,10 @@ async def _hold_balances(cx: Connection, pay: PayOrder, at: datetime) -> None:
         )  # fmt: skip
 
 
+class ChargeTakenMeanwhile(Exception):
+    """The same charge was told under another reference at this very moment: judged again, it is known."""
+
+
 class _Booking:
     """Charges that were not known, judged one after another; what follows from them is booked together at the end."""
 
@@ -325,9 +329,11 @@ class _Booking:
         verdict = await self._judge(charge)
         ours = pay is not None and verdict is not Verdict.UNKNOWN
         owner = message.pay_id if ours else None
-        await charges.insert(
+        new = await charges.insert(
             cx, message.channel_id, charge, pay_id=owner, reference=message.pay_id, verdict=verdict, at=message.at
         )
+        if not new:
+            raise ChargeTakenMeanwhile(charge.payment_id)
         if verdict is Verdict.SURPLUS:
             await self._give_back(charge, "paid_twice" if twice else "parts_gone")
         elif verdict is not Verdict.ACCEPTED:

@@ -1,0 +1,61 @@
+"""Money that two are about to decide at the same moment, and people who wait for machines: one effect, and a way on."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus
+
+from activities.payment_messages import BookCharges, ChargeDecision, DecideCharge
+from activities.payments import ChargeTakenMeanwhile, PaymentActivities, case_id
+from domain.channels import Charge
+from domain.money import Money
+from domain.pay_order import Verdict
+from domain.payments import PayStatus
+from storage import balance_grants, charges, order_exceptions
+from tests.payers import Channel
+from tests.platform import Platform
+from tests.stories.test_money_cases import SHOWN, charge_of, failed_refund, refused, wrong_amount
+
+PAID_AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+
+
+async def ledger(platform: Platform, account: str) -> int:
+    rows = await platform.rows(
+        "SELECT coalesce(sum(debits_minor - credits_minor), 0)::bigint AS minor FROM ledger_balances "
+        "WHERE account = %s",
+        account,
+    )
+    return int(rows[0]["minor"])
+
+
+async def pending(platform: Platform, channel: Channel) -> str:
+    shopper = await platform.a_shopper()
+    return await platform.paying(
+        shopper, await platform.bought(shopper, await platform.a_ticket()), channel=channel
+    )  # fmt: skip
+
+
+async def test_a_charge_that_is_told_under_another_reference_at_once_pays_nothing(platform: Platform) -> None:
+    channel = await platform.a_channel()
+    pay_id = await pending(platform, channel)
+    minor = (await platform.payment(pay_id))["total"]["amount_minor"]
+    charge = Charge("chg-of-both", minor, "CNY", PAID_AT)
+    payments = PaymentActivities(platform.database, platform.parts.ids)
+    taken = Charge(charge.payment_id, 1, "EUR", PAID_AT)
+    async with platform.owner.transaction() as cx:
+        await charges.insert(cx, channel.id, taken, pay_id=None, reference="", verdict=Verdict.UNKNOWN, at=PAID_AT)
+        await order_exceptions.open_exception(
+            cx, exception_id=case_id("charge", channel.id), kind="payment_unknown",
+            evidence={"channel_id": channel.id, "payment_id": charge.payment_id}, at=PAID_AT,
+        )  # fmt: skip
+        told = asyncio.create_task(payments.book_charges(BookCharges(pay_id, PAID_AT, channel.id, (charge,))))
+        await asyncio.sleep(0.3)
+        assert not told.done()
+    with pytest.raises(ChargeTakenMeanwhile):
+        await told
+    again = await payments.book_charges(BookCharges(pay_id, PAID_AT, channel.id, (charge,)))
+    assert again.status is PayStatus.PENDING
+    await platform.payment_settled(pay_id)
