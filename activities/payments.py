@@ -215,7 +215,7 @@ class PaymentActivities:
     async def decide_charge(self, message: ChargeDecision) -> Returned:
         """A person's word on money that no machine may use: it goes back, or was dealt with otherwise. Closes the case.
 
-        Idempotency: the case's state, and the refund's id.
+        Idempotency: the case's state. Of two who decide at once the first one's word counts: money goes back one way.
         """
         decision = message.decision
         async with self._database.transaction() as cx:
@@ -223,6 +223,12 @@ class PaymentActivities:
             assert case is not None, "the case was there when it was decided"
             told = case["evidence"]
             refund_id = charge_refund_id(told["channel_id"], told["payment_id"])
+            first = await order_exceptions.resolve(
+                cx, decision.case_id, by=decision.actor, at=message.at,
+                resolution={"decision": decision.decision, "reason": decision.reason, "evidence": decision.evidence},
+            )  # fmt: skip
+            if not first:
+                return Returned(refund_id if await refunds.read(cx, refund_id) is not None else None)
             if decision.decision == "refund":
                 await refunds.request_of_charge(
                     cx, refund_id, channel_id=told["channel_id"], payment_id=told["payment_id"],
@@ -231,10 +237,6 @@ class PaymentActivities:
                 )  # fmt: skip
             else:
                 await charges.settle_otherwise(cx, told["channel_id"], told["payment_id"])
-            await order_exceptions.resolve(
-                cx, decision.case_id, by=decision.actor, at=message.at,
-                resolution={"decision": decision.decision, "reason": decision.reason, "evidence": decision.evidence},
-            )  # fmt: skip
             return Returned(refund_id if decision.decision == "refund" else None)
 
     @activity.defn

@@ -38,6 +38,19 @@ async def pending(platform: Platform, channel: Channel) -> str:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("first", "second"), [("refund", "settle"), ("settle", "refund")])
+async def test_of_two_words_on_the_same_money_the_first_counts(platform: Platform, first: str, second: str) -> None:
+    """Both saw the case open: given back at the channel and by hand, the money would be lost."""
+    _, channel, case = await wrong_amount(platform)
+    assert (await platform.decide(case["id"], first, evidence=SHOWN)).status_code == 200
+    late = DecideCharge(case["id"], "settle" if second == "settle" else "refund", "operator/late", "too late", SHOWN)
+    payments = PaymentActivities(platform.database, platform.parts.ids)
+    await payments.decide_charge(ChargeDecision(case["evidence"]["reference"], PAID_AT, late))
+    charge = await charge_of(platform, channel, "wrong_amount")
+    goes_back = await platform.rows("SELECT 1 FROM refunds WHERE payment_id = %s", charge["payment_id"])
+    assert (charge["settled_otherwise"], len(goes_back)) == ((False, 1) if first == "refund" else (True, 0))
+
+
 async def test_a_charge_that_is_told_under_another_reference_at_once_pays_nothing(platform: Platform) -> None:
     channel = await platform.a_channel()
     pay_id = await pending(platform, channel)
