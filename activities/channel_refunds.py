@@ -15,6 +15,8 @@ from activities.order_money import flow_when_back
 from activities.order_writes import save
 from activities.payment_messages import FailRefund, OpenRefund, RefundPlan, RefundStanding, RetryRefund, SettleRefund
 from activities.payment_plans import refund_plan
+from domain.balances import CoinsUnfit
+from domain.errors import Refusal
 from domain.ledger import Transfer, unapplied
 from domain.order import Order
 from domain.orders import OrderStatus
@@ -41,7 +43,16 @@ class ChannelRefundActivities:
 
     @activity.defn
     async def settle_refund(self, message: SettleRefund) -> RefundStanding:
-        """The money is back: its line, its pay order, coins and vouchers, flows and ledger follow. Once."""
+        """The money is back: its line, its pay order, coins and vouchers, flows and ledger follow. Once.
+
+        Refused, with nothing changed, where it was to become coins and the buyer's are of another currency.
+        """
+        try:
+            return await self._settle(message)
+        except CoinsUnfit as unfit:
+            return RefundStanding(message.refund_id, RefundState.FAILED, Refusal.of(unfit))
+
+    async def _settle(self, message: SettleRefund) -> RefundStanding:
         async with self._database.transaction() as cx:
             order = await _order_of(cx, message.refund_id)
             row = await _locked(cx, message.refund_id)

@@ -302,8 +302,11 @@ class DecideRefund:
 
 @dataclass(frozen=True, slots=True)
 class RefundStanding:
+    """`refusal`: why it could not be settled as a person wanted."""
+
     refund_id: str
     state: RefundState
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from domain.channels import (
     RefundTold,
     Unclear,
 )
+from domain.errors import Refused
 from domain.payments import RefundNotFailed, RefundState
 from workflows.execution import at_channel, durably
 from workflows.payment_ids import HostRefund
@@ -220,7 +221,10 @@ class ChannelRefundWorkflow:
             actor=decision.actor,
             evidence={**decision.evidence, "reason": decision.reason},
         )
-        self._state = (await durably(ChannelRefundActivities.settle_refund, message)).state
+        settled = await durably(ChannelRefundActivities.settle_refund, message)
+        if settled.refusal is not None:
+            raise Refused(settled.refusal)
+        self._state = settled.state
 
     @workflow.query(description="Where the refund stands.")
     def standing(self) -> RefundStanding:

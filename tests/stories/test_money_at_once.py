@@ -51,6 +51,19 @@ async def test_of_two_words_on_the_same_money_the_first_counts(platform: Platfor
     assert (charge["settled_otherwise"], len(goes_back)) == ((False, 1) if first == "refund" else (True, 0))
 
 
+async def test_coins_of_another_currency_are_refused_and_it_is_decided_otherwise(platform: Platform) -> None:
+    shopper, _, pay_id, channel, case = await failed_refund(platform)
+    async with platform.owner.transaction() as cx:
+        await balance_grants.grant_coins(
+            cx, "in-euros", buyer_id=shopper.id, amount=Money(100, "EUR"), campaign="euros", reason="test",
+            actor="test", now=PAID_AT,
+        )  # fmt: skip
+    refused(await platform.decide(case["id"], "to_coins"), "coins_unfit")
+    assert (await platform.decide(case["id"], "retry")).status_code == 200
+    assert (await platform.payment_settled(pay_id))["status"] == "refunded"
+    assert await channel.held_minor(pay_id) == 0
+
+
 async def test_a_charge_that_is_told_under_another_reference_at_once_pays_nothing(platform: Platform) -> None:
     channel = await platform.a_channel()
     pay_id = await pending(platform, channel)
