@@ -17,7 +17,7 @@ from activities.payment_messages import FailRefund, OpenRefund, RefundPlan, Refu
 from activities.payment_plans import refund_plan
 from domain.balances import CoinsUnfit
 from domain.errors import Refusal
-from domain.ledger import Transfer, unapplied
+from domain.ledger import Transfer, cash, clearing, unapplied
 from domain.order import Order
 from domain.orders import OrderStatus
 from domain.pay_order import given_back, unapplied_again
@@ -182,9 +182,6 @@ async def _money_follows(cx: Connection, row: dict[str, Any], message: SettleRef
         return transfers
     channel = await payment_channels.get_channel(cx, row["channel_id"])
     if channel.currency == row["currency"]:
-        transfers.append(_paid_out(row, buyer_id, at))
+        out_of = cash(channel.id) if message.route == "by_hand" else clearing(channel.id)
+        transfers.append(given_back(out_of, channel.id, row["id"], buyer_id, row["cash_minor"], row["currency"], at))
     return transfers
-
-
-def _paid_out(row: dict[str, Any], buyer_id: str | None, at: datetime) -> Transfer:
-    return given_back(row["channel_id"], row["id"], buyer_id, row["cash_minor"], row["currency"], at)

@@ -153,8 +153,9 @@ def unapplied_again(pay: PayOrder, refund_id: str, amount_minor: int, at: dateti
 
 
 def given_back(
-    channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
+    out_of: str, channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
 ) -> Transfer:
-    """The channel has paid it out of what it holds for us."""
+    """It is back with whoever paid. `out_of`: the account of what the channel holds for us, or, where a person paid it
+    by hand, of what it has paid out to us: then the channel still holds it."""
     owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
-    return Transfer(f"{refund_id}/cash", owed, ledger.clearing(channel_id), amount_minor, currency, at)
+    return Transfer(f"{refund_id}/cash", owed, out_of, amount_minor, currency, at)

@@ -64,6 +64,17 @@ async def test_coins_of_another_currency_are_refused_and_it_is_decided_otherwise
     assert await channel.held_minor(pay_id) == 0
 
 
+async def test_what_was_paid_by_hand_is_still_held_by_the_channel(platform: Platform) -> None:
+    shopper, _, pay_id, channel, case = await failed_refund(platform)
+    assert (await platform.decide(case["id"], "paid_by_hand", evidence=SHOWN)).status_code == 200
+    await platform.payment_settled(pay_id)
+    held_minor = await channel.held_minor(pay_id)
+    assert held_minor > 0
+    assert await ledger(platform, f"channel:{channel.id}:clearing") == held_minor
+    assert await ledger(platform, f"channel:{channel.id}:cash") == -held_minor
+    assert await ledger(platform, f"buyer:{shopper.id}:unapplied") == 0
+
+
 async def test_a_charge_that_is_told_under_another_reference_at_once_pays_nothing(platform: Platform) -> None:
     channel = await platform.a_channel()
     pay_id = await pending(platform, channel)
