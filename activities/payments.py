@@ -7,6 +7,7 @@ Orders are locked before their pay order.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -259,10 +260,17 @@ NO_CHANNEL_S = 60
 """How long a pay order without cash may be open, in seconds: it is decided at once."""
 
 
+PLAIN_MAX = 64
+"""So long may be what a case's id says of its subject."""
+
+
 def case_id(kind: str, subject: str) -> str:
-    """A case's id, from what it is about; ids of channels may have any characters."""
-    plain = "".join(each if each.isalnum() or each in "-_" else "_" for each in subject if each.isascii())
-    return f"xcp-{kind}-{plain}"[:84]
+    """A case's id, from what it is about. Channels' ids may have any length and characters: what an id of ours can't
+    show of them a digest stands for, so that no two share a case."""
+    plain = re.sub(r"[^0-9A-Za-z_\-]", "_", subject)[:PLAIN_MAX]
+    if plain != subject:
+        plain = f"{plain[: PLAIN_MAX - 25]}-{hashlib.sha256(subject.encode()).hexdigest()[:24]}"
+    return f"xcp-{kind}-{plain}"
 
 
 def part_refund_id(pay_id: str, order_no: int) -> str:

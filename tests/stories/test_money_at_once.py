@@ -96,3 +96,10 @@ async def test_a_charge_that_is_told_under_another_reference_at_once_pays_nothin
     again = await payments.book_charges(BookCharges(pay_id, PAID_AT, channel.id, (charge,)))
     assert again.status is PayStatus.PENDING
     await platform.payment_settled(pay_id)
+
+
+@pytest.mark.parametrize("others", ["pi/1", "pi 1", "pi_1", "pi_1é", "x" * 200, "x" * 201])
+def test_no_two_charges_share_a_case(others: str) -> None:
+    ids = {case_id("charge", each) for each in ("pi.1", others)}
+    assert len(ids) == 2
+    assert all(len(each) <= len("xcp-") + 80 and each.isascii() for each in ids)
