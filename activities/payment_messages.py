@@ -21,6 +21,14 @@ class OpenPayment:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarms:
+    """Cases about a channel's silence: how many there have been, and whether one is open."""
+
+    raised: int = 0
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedPart:
     """One order of a pay order; `state` as in storage (`open`, `served`, `returned`, `released`)."""
 
@@ -47,6 +55,7 @@ class PaymentPlan:
     alarm_s: float
     reason: str = ""
     refunds: tuple[str, ...] = ()
+    alarms: Alarms = Alarms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +254,7 @@ class RefundPlan:
     schedule: QuerySchedule
     call_timeout_s: float
     alarm_s: float
+    alarms: Alarms = Alarms()
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,51 @@ async def test_a_charge_that_is_told_under_another_reference_at_once_pays_nothin
     await platform.payment_settled(pay_id)
 
 
+async def test_each_silence_of_a_channel_is_a_case_that_closes_when_it_speaks(platform: Platform) -> None:
+    channel = await platform.a_channel(alarm_s=1, first_interval_s=2.0, growth=1.0, ceiling_s=2.0)
+    pay_id = await pending(platform, channel)
+
+    async def states() -> list[str]:
+        rows = await platform.rows(
+            "SELECT state FROM order_exceptions WHERE pay_id = %s AND kind = 'payment_undecided' ORDER BY id", pay_id
+        )
+        return [row["state"] for row in rows]
+
+    for silences in (["open"], ["resolved", "open"]):
+        await channel.behave(rates={"error_before": 1.0})
+        while await states() != silences:
+            await platform.forward(platform.payment_host(pay_id), 3)
+        await channel.behave()
+        while "open" in await states():
+            await platform.forward(platform.payment_host(pay_id), 3)
+    await channel.paid(pay_id)
+    assert (await platform.payment_settled(pay_id))["status"] == "paid"
+    assert await states() == ["resolved", "resolved"]
+
+
+async def test_a_case_about_silence_closes_though_the_process_that_opened_it_was_lost(platform: Platform) -> None:
+    channel = await platform.a_channel(alarm_s=1, first_interval_s=2.0, growth=1.0, ceiling_s=2.0)
+    pay_id = await pending(platform, channel)
+    await channel.behave(rates={"error_before": 1.0})
+
+    async def cases() -> list[str]:
+        rows = await platform.rows("SELECT state FROM order_exceptions WHERE pay_id = %s", pay_id)
+        return [row["state"] for row in rows]
+
+    while await cases() != ["open"]:
+        await platform.forward(platform.payment_host(pay_id), 3)
+    await platform.payment_host(pay_id).terminate("lost")
+    await channel.behave()
+    await channel.paid(pay_id)
+
+    async def started_again() -> bool:
+        return (await platform.payment_host(pay_id).describe()).status is not WorkflowExecutionStatus.TERMINATED
+
+    await platform.until(started_again)
+    assert (await platform.payment_settled(pay_id))["status"] == "paid"
+    assert await cases() == ["resolved"]
+
+
 @pytest.mark.parametrize("others", ["pi/1", "pi 1", "pi_1", "pi_1é", "x" * 200, "x" * 201])
 def test_no_two_charges_share_a_case(others: str) -> None:
     ids = {case_id("charge", each) for each in ("pi.1", others)}
