@@ -5,7 +5,6 @@ Idempotency of all: the refund's state, under its row's lock. Lock order: order,
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from temporalio import activity

@@ -205,10 +205,10 @@ class PaymentActivities:
 
     @activity.defn
     async def rest_payment(self, message: RestPayment) -> None:
-        """Nothing is outstanding. Idempotency: the flag."""
+        """Nothing is outstanding; where money has come at this very moment, something is. Idempotency: the flag."""
         async with self._database.transaction() as cx:
             pay = await _required(cx, message.pay_id)
-            if not pay.at_rest:
+            if not pay.at_rest and not pay.outstanding:
                 pay.at_rest = True
                 await pay_orders.save(cx, pay, message.at)
 

@@ -77,6 +77,12 @@ class PayOrder:
         """Whether its money has come, wherever it is by now."""
         return self.paid_minor > 0
 
+    @property
+    def outstanding(self) -> bool:
+        """Whether its money may still come, or is there and some of it has not been used or given back."""
+        unused = any(part.state in (PartState.OPEN, PartState.RELEASED) for part in self.parts)
+        return self.undecided or (self.paid and unused)
+
     def part_of(self, order_no: int) -> PayPart:
         """The part of that order, or of the one whose successor it is. Raises KeyError."""
         for part in self.parts:

@@ -107,15 +107,17 @@ class PaymentWorkflow:
         ours = await self._open()
         if ours and self._undecided:
             await self._until_decided()
+        if not ours:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            return "unknown"
+        await self._calm()
         while True:
-            if ours:
-                await self._use_money()
+            await self._use_money()
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not self._to_be_used():
-                break
-        if ours:
-            await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
-        return str(self._status) if ours else "unknown"
+                await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
+                if workflow.all_handlers_finished() and not self._to_be_used():  # nothing was told meanwhile
+                    return str(self._status)
 
     # --- opening -----------------------------------------------------------------------------------------------
 
