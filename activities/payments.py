@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import activity
 
@@ -36,7 +37,7 @@ from domain.ledger import Transfer
 from domain.money import Money
 from domain.order import Order
 from domain.orders import OrderStatus, PaymentStatus
-from domain.pay_order import PartState, PayOrder, Verdict, fee_of, received
+from domain.pay_order import PartState, PayOrder, Verdict, fee_of, owed_for, paid_by_hand, received
 from domain.payments import LatePayment, OrdersNotPayable, Pays, PayStatus, may_revive
 from storage import (
     balances,
@@ -230,7 +231,7 @@ class PaymentActivities:
                     reason=decision.reason, actor=decision.actor, at=message.at,
                 )  # fmt: skip
             else:
-                await charges.settle_otherwise(cx, told["channel_id"], told["payment_id"])
+                await _settle_by_hand(cx, message, case)
             await order_exceptions.resolve(
                 cx, decision.case_id, by=decision.actor, at=message.at,
                 resolution={"decision": decision.decision, "reason": decision.reason, "evidence": decision.evidence},
@@ -251,6 +252,19 @@ class PaymentActivities:
                 evidence=message.evidence,
                 at=message.at,
             )
+
+
+async def _settle_by_hand(cx: Connection, message: ChargeDecision, case: dict[str, Any]) -> None:
+    """Somebody was paid back, or otherwise satisfied, outside the channel. Idempotency: the transfer's key."""
+    told = case["evidence"]
+    channel_id, payment_id = told["channel_id"], told["payment_id"]
+    await charges.settle_otherwise(cx, channel_id, payment_id)
+    pay = await pay_orders.load(cx, case["pay_id"]) if case["pay_id"] else None
+    if (await payment_channels.get_channel(cx, channel_id)).currency == told["currency"]:
+        owed = owed_for(channel_id, pay.buyer_id if pay else None)
+        key = f"settled/{channel_id}/{payment_id}"
+        booked = paid_by_hand(key, owed, told["amount_minor"], told["currency"], message.at)
+        await insert_flows(cx, transfers=[booked])
 
 
 NO_CHANNEL_S = 60

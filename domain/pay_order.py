@@ -126,9 +126,14 @@ class PayOrder:
 
 def received(channel_id: str, charge: Charge, buyer_id: str | None) -> Transfer:
     """A channel holds money for us, and we owe it: to the buyer, or to somebody whom we do not know (None)."""
-    owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
+    owed = owed_for(channel_id, buyer_id)
     key = f"charge/{channel_id}/{charge.payment_id}"
     return Transfer(key, ledger.clearing(channel_id), owed, charge.amount_minor, charge.currency, charge.paid_at)
+
+
+def owed_for(channel_id: str, buyer_id: str | None) -> str:
+    """The account of what we owe for money that nothing was bought with."""
+    return ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
 
 
 def fee_of(channel_id: str, charge: Charge, fee_minor: int) -> Transfer | None:
@@ -156,5 +161,14 @@ def given_back(
     channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
 ) -> Transfer:
     """The channel has paid it out of what it holds for us."""
-    owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
+    owed = owed_for(channel_id, buyer_id)
     return Transfer(f"{refund_id}/cash", owed, ledger.clearing(channel_id), amount_minor, currency, at)
+
+
+BY_HAND = "by_hand"
+"""The channel that is none: money that people of ours paid out of our own accounts, with evidence."""
+
+
+def paid_by_hand(key: str, owed: str, amount_minor: int, currency: str, at: datetime) -> Transfer:
+    """People of ours have paid what is owed by the account `owed`; what its channel holds, it goes on holding."""
+    return Transfer(key, owed, ledger.cash(BY_HAND), amount_minor, currency, at)
