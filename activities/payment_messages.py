@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from domain.channels import Charge, PayAction, PaymentTold, QuerySchedule
+from domain.channels import Charge, PaymentTold, QuerySchedule
 from domain.errors import Refusal
 from domain.payments import PayStatus, RefundState
 
@@ -45,7 +45,6 @@ class PaymentPlan:
     schedule: QuerySchedule
     call_timeout_s: float
     alarm_s: float
-    action: PayAction | None = None
     reason: str = ""
     refunds: tuple[str, ...] = ()
 
@@ -60,10 +59,10 @@ class PaymentOpened:
 
 @dataclass(frozen=True, slots=True)
 class PayAnswer:
-    """The first answer to a payer: where it stands and what to do, or the refusal."""
+    """The first answer to a payer: where it stands, or the refusal. What they have to do is in the pay order's row: it
+    may have a channel's secret in it, which no history shows."""
 
     status: PayStatus
-    action: PayAction | None = None
     refusal: Refusal | None = None
 
 
@@ -82,7 +81,6 @@ class AwaitPayer:
 
     pay_id: str
     at: datetime
-    action: PayAction
     channel_reference: str
 
 

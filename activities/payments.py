@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from temporalio import activity
@@ -108,7 +107,6 @@ class PaymentActivities:
             pay = await _required(cx, message.pay_id)
             pay.await_payer(message.at, message.channel_reference)
             await pay_orders.save(cx, pay, message.at)
-            await pay_orders.keep_action(cx, pay.id, asdict(message.action))
 
     @activity.defn
     async def book_charges(self, message: BookCharges) -> Booked:

@@ -130,10 +130,10 @@ class PaymentWorkflow:
             return False
         plan = self._plan = opened.plan
         self._status, self._parts = plan.status, plan.parts
-        if plan.action is not None or self._status is not PayStatus.CREATED:
+        if self._status is not PayStatus.CREATED:
             failed = self._status is PayStatus.FAILED
             refusal_of = Refusal.of(PaymentDeclined(plan.reason)) if failed else None
-            self._answer = PayAnswer(self._status, plan.action, refusal_of)
+            self._answer = PayAnswer(self._status, refusal_of)
         self._show()
         return True
 
@@ -169,11 +169,11 @@ class PaymentWorkflow:
         while self._status is PayStatus.CREATED and self._ending is None:
             answer = await self._unless_decided(self._call_create())
             if isinstance(answer, Created):
-                message = AwaitPayer(self._pay_id, workflow.now(), answer.action, answer.channel_reference)
+                message = AwaitPayer(self._pay_id, workflow.now(), answer.channel_reference)
                 await durably(PaymentActivities.await_payer, message)
                 if self._status is PayStatus.CREATED:
                     self._status = PayStatus.PENDING
-                self._answer = self._answer or PayAnswer(self._status, answer.action)
+                self._answer = self._answer or PayAnswer(self._status)
                 self._show()
             elif isinstance(answer, Declined):
                 self._ending = self._ending or Ending("failed", answer.code)
