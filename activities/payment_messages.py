@@ -48,6 +48,7 @@ class PaymentPlan:
     action: PayAction | None = None
     reason: str = ""
     refunds: tuple[str, ...] = ()
+    paid_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
         action=PayAction(**action) if action else None,
         reason=pay.reason,
         refunds=tuple(await refunds.open_of_payment(cx, pay.id)),
+        paid_at=pay.paid_at,
     )
 
 
