@@ -29,7 +29,7 @@ from api.pages import Page, PagingDep
 from api.views import Id
 from domain.access import Action, Principal
 from domain.balances import BalancesNotFound
-from storage import balance_grants, balances
+from storage import balance_grants, balances, users
 from storage.database import Connection
 
 router = capability("Balances")
@@ -92,13 +92,14 @@ async def read_balances(user_id: UserPath, caller: Reader, database: DatabaseDep
     "/v1/users/{user_id}/coins",
     status_code=201,
     response_model=BalancesView,
-    responses=problems(401, 403, 409, 413, 415, codes=["coins_unfit", "campaign_unfit"]),
+    responses=problems(401, 403, 404, 409, 413, 415, codes=["user_not_found", "coins_unfit", "campaign_unfit"]),
     summary="Grant coins",
 )
 async def grant_coins(user_id: UserPath, body: CoinsInput, caller: Writer, keeper: KeeperDep, now: NowDep) -> Response:
     """The campaign owes us for them from now on. Coins are of one currency per shopper: that of the first grant."""
 
     async def grant(connection: Connection) -> Answer:
+        await users.get_user(connection, user_id)
         await balance_grants.grant_coins(
             connection,
             secrets.token_hex(10),
@@ -118,7 +119,7 @@ async def grant_coins(user_id: UserPath, body: CoinsInput, caller: Writer, keepe
     "/v1/vouchers",
     status_code=201,
     response_model=IssuedVoucherView,
-    responses=problems(401, 403, 409, 413, 415, codes=["campaign_unfit", "voucher_invalid"]),
+    responses=problems(401, 403, 404, 409, 413, 415, codes=["user_not_found", "campaign_unfit", "voucher_invalid"]),
     summary="Issue a voucher",
 )
 async def issue_voucher(
@@ -128,6 +129,8 @@ async def issue_voucher(
 
     async def issue(connection: Connection) -> Answer:
         new, code = body.minted(code_hasher(settings))
+        if new.buyer_id is not None:
+            await users.get_user(connection, new.buyer_id)
         row = await balance_grants.issue_voucher(connection, new, actor=caller.ref, now=now)
         shown = IssuedVoucherView(**VoucherView.of(row).model_dump(), code=code)
         return Answer(201, shown, {"Cache-Control": "no-store"}, kept=shown.model_copy(update={"code": None}))

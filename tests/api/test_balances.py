@@ -4,60 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from httpx2 import AsyncClient, Response
 
 from api.balance_views import code_hasher
-from api.keys import Keyring
-from domain.access import Principal, PrincipalKind, Role, user_grants
+from domain.access import Role
 from settings import Settings
 from storage.database import Database
+from tests.api.conftest import Caller
 
 Maker = Callable[..., Awaitable[Any]]
 Json = dict[str, Any]
 _numbers = itertools.count(1)
 
 
-class ShoppersToo(Keyring):
-    """Whose token is a shopper's id is that shopper."""
-
-    async def principal(self, token: str) -> Principal:
-        if token.startswith("usr-"):
-            return Principal(PrincipalKind.USER, token, grants=user_grants())
-        return await super().principal(token)
-
-
-@dataclass(frozen=True)
-class Shopper:
-    id: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.id}"}
-
-    def once(self) -> dict[str, str]:
-        return {**self.headers, "Idempotency-Key": f"{self.id}-{next(_numbers)}"}
-
-
-@pytest.fixture(autouse=True)
-def shoppers(app: FastAPI, settings: Settings, database: Database, clock: Any) -> None:
-    keyring = ShoppersToo(database, settings.pepper.get_secret_value(), clock)
-    app.state.parts = replace(app.state.parts, keyring=keyring)
+@pytest.fixture
+async def ann(a_shopper: Maker) -> Any:
+    return await a_shopper()
 
 
 @pytest.fixture
-def ann(clock: Any) -> Shopper:
-    return Shopper(f"usr-ann-{next(_numbers)}-{clock.now.timestamp():.0f}")
-
-
-@pytest.fixture
-def bob(clock: Any) -> Shopper:
-    return Shopper(f"usr-bob-{next(_numbers)}-{clock.now.timestamp():.0f}")
+async def bob(a_shopper: Maker) -> Any:
+    return await a_shopper()
 
 
 @pytest.fixture
@@ -90,7 +61,7 @@ def issue(api: AsyncClient, finance: Any, clock: Any) -> Maker:
 
 
 async def test_granted_coins_are_the_shoppers_and_logged(
-    api: AsyncClient, finance: Any, ann: Shopper, database: Database
+    api: AsyncClient, finance: Any, ann: Caller, database: Database
 ) -> None:
     path = f"/v1/users/{ann.id}/coins"
     assert (await api.get("/v1/balances", headers=ann.headers)).json()["coins"] is None
@@ -129,21 +100,23 @@ async def test_granted_coins_are_the_shoppers_and_logged(
     ],
 )
 async def test_a_grant_that_nobody_can_mean_is_bad_input(
-    api: AsyncClient, finance: Any, ann: Shopper, changed: Json
+    api: AsyncClient, finance: Any, ann: Caller, changed: Json
 ) -> None:
     body = {"amount": money(700), "campaign": "sorry", "reason": "late", **changed}
     refused(await api.post(f"/v1/users/{ann.id}/coins", json=body, headers=finance.once()), "validation_failed", 422)
     assert (await api.get("/v1/balances", headers=ann.headers)).json()["coins"] is None
 
 
-async def test_coins_are_for_users_and_in_one_currency(api: AsyncClient, finance: Any, ann: Shopper) -> None:
+async def test_coins_are_for_users_and_in_one_currency(
+    api: AsyncClient, finance: Any, ann: Caller, bob: Caller
+) -> None:
     body = {"amount": money(700), "campaign": "sorry", "reason": "late"}
     refused(await api.post("/v1/users/dst_acme/coins", json=body, headers=finance.once()), "validation_failed", 422)
     path = f"/v1/users/{ann.id}/coins"
     assert (await api.post(path, json=body, headers=finance.once())).status_code == 201
     dollars = {**body, "amount": money(5, "USD")}
     refused(await api.post(path, json={**dollars, "campaign": "usd"}, headers=finance.once()), "coins_unfit")
-    other = f"/v1/users/{ann.id}-2/coins"
+    other = f"/v1/users/{bob.id}/coins"
     refused(await api.post(other, json=dollars, headers=finance.once()), "campaign_unfit")
 
 
@@ -174,12 +147,12 @@ async def test_a_code_is_shown_once_and_kept_as_its_hmac(
 
 
 async def test_a_code_is_added_by_whoever_comes_first_in_any_spelling(
-    api: AsyncClient, issue: Maker, ann: Shopper, bob: Shopper
+    api: AsyncClient, issue: Maker, ann: Caller, bob: Caller
 ) -> None:
     voucher = await issue(500)
     spelt = voucher["code"].lower().replace("-", " ")
 
-    async def claim(who: Shopper, code: str) -> Response:
+    async def claim(who: Caller, code: str) -> Response:
         return await api.post("/v1/vouchers/claim", json={"code": code}, headers=who.once())
 
     first = await claim(ann, spelt)
@@ -196,7 +169,7 @@ async def test_a_code_is_added_by_whoever_comes_first_in_any_spelling(
 
 
 async def test_a_voucher_runs_out_or_is_blocked(
-    api: AsyncClient, issue: Maker, finance: Any, ann: Shopper, clock: Any
+    api: AsyncClient, issue: Maker, finance: Any, ann: Caller, clock: Any
 ) -> None:
     blocked, timed = await issue(), await issue(expires_at=(clock.now + timedelta(hours=1)).isoformat())
     path = f"/v1/vouchers/{blocked['id']}/transitions"
@@ -228,7 +201,7 @@ async def test_a_voucher_that_has_run_out_already_is_not_issued(api: AsyncClient
 
 
 async def test_the_list_goes_on_from_its_cursor_and_shows_no_codes(
-    api: AsyncClient, issue: Maker, finance: Any, ann: Shopper, bob: Shopper
+    api: AsyncClient, issue: Maker, finance: Any, ann: Caller, bob: Caller
 ) -> None:
     made = [await issue(user_id=ann.id) for _ in range(3)]
     await issue(user_id=bob.id)
@@ -244,8 +217,18 @@ async def test_the_list_goes_on_from_its_cursor_and_shows_no_codes(
     assert mine == found
 
 
+async def test_nothing_is_given_to_a_shopper_who_does_not_exist(
+    api: AsyncClient, finance: Any, issue: Maker, clock: Any
+) -> None:
+    body = {"amount": money(700), "campaign": "sorry", "reason": "late"}
+    refused(await api.post("/v1/users/usr-nobody/coins", json=body, headers=finance.once()), "user_not_found", 404)
+    until = (clock.now + timedelta(days=90)).isoformat()
+    asked = {"amount": money(5), "campaign": "spring", "expires_at": until, "user_id": "usr-nobody"}
+    refused(await api.post("/v1/vouchers", json=asked, headers=finance.once()), "user_not_found", 404)
+
+
 async def test_a_shopper_sees_its_own_and_grants_nothing(
-    api: AsyncClient, ann: Shopper, bob: Shopper, finance: Any, an_operator: Maker
+    api: AsyncClient, ann: Caller, bob: Caller, finance: Any, an_operator: Maker
 ) -> None:
     refused(await api.get(f"/v1/users/{bob.id}/balances", headers=ann.headers), "balances_not_found", 404)
     refused(await api.get(f"/v1/vouchers?user_id={bob.id}", headers=ann.headers), "balances_not_found", 404)

@@ -36,6 +36,7 @@ class Things:
     checkout_id: str
     promotion_id: str
     coupon_id: str
+    payment_id: str
     secrets: list[str] = field(default_factory=list)
 
     @property
@@ -47,6 +48,7 @@ class Things:
             "checkout_id": self.checkout_id,
             "promotion_id": self.promotion_id,
             "coupon_id": self.coupon_id,
+            "payment_id": self.payment_id,
             "user_id": self.shopper.id,
             "product_id": self.issued.product_id,
             "line_no": "1",
@@ -56,12 +58,12 @@ class Things:
 
 @pytest.fixture
 async def things(world: GateWorld, a_shopper: Maker, clock: Clock, database: Database) -> Things:
-    """An issued order, a checkout, a coupon and a promotion of one shopper."""
+    """An issued order, a checkout, a coupon, a promotion and a payment of one shopper."""
     shopper = await a_shopper()
     issued = await world.order(Caller(HOUSE, shopper.token, ""))
     number = issued.order_no
     promotion_id, coupon_id, code = f"prm-{number}", f"cpn-{number}", f"MINE-{number % 10**6}"
-    checkout_no = number - 10**15
+    checkout_no, payment_id = number - 10**15, f"pay-{number}"
     async with world.owner.transaction() as cx:
         await cx.execute(
             "UPDATE orders SET buyer_ref = %s, pays = 'by_channel', contact = '{\"full_name\": \"Han Meimei\"}' "
@@ -81,6 +83,17 @@ async def things(world: GateWorld, a_shopper: Maker, clock: Clock, database: Dat
             "claimed_at) VALUES (%s, %s, %s, 'claimed', 'house', %s, 1, now(), now())",
             (coupon_id, code, promotion_id, shopper.id),
         )
+        await cx.execute(
+            "INSERT INTO pay_orders (id, buyer_id, distributor_id, idempotency_key, body_hash, host_workflow_id, "
+            "currency, total_minor, cash_minor, coins_minor, created_at, updated_at) "
+            "VALUES (%s, %s, 'house', 'k', '', 'none', 'CNY', 100, 0, 100, now(), now())",
+            (payment_id, shopper.id),
+        )
+        await cx.execute(
+            "INSERT INTO pay_order_parts (pay_id, order_no, rank, amount_minor, cash_minor, coins_minor, voucher_minor)"
+            " VALUES (%s, %s, 1, 100, 0, 100, 0)",
+            (payment_id, number),
+        )
     async with database.transaction() as cx:
         await add_checkout(
             cx,
@@ -90,9 +103,10 @@ async def things(world: GateWorld, a_shopper: Maker, clock: Clock, database: Dat
                 currency="CNY", total_minor=4711, expires_at=clock.now, created_at=clock.now,
             ),
         )  # fmt: skip
-    things = Things(shopper, issued, f"chk-{checkout_no}", promotion_id, coupon_id)
+    things = Things(shopper, issued, f"chk-{checkout_no}", promotion_id, coupon_id, payment_id)
     things.secrets = [
-        f'"{number:019d}"', issued.path, shopper.id, "Han Meimei", promotion_id, coupon_id, code, str(checkout_no),
+        f'"{number:019d}"', issued.path, shopper.id, "Han Meimei", promotion_id, coupon_id, code, payment_id,
+        str(checkout_no),
         await world.token(issued),
     ]  # fmt: skip
     return things
@@ -145,7 +159,8 @@ async def test_a_foreign_id_answers_as_one_that_does_not_exist(
     stranger = await a_shopper()
     unknown = {
         **things.ids, "order_no": "1039999999999999999", "checkout_id": "chk-1", "promotion_id": "prm-none",
-        "user_id": "usr-none", "coupon_id": "cpn-none", "serial": "00000-00000-00000-00000",
+        "user_id": "usr-none", "coupon_id": "cpn-none", "payment_id": "pay-1039999999999999999",
+        "serial": "00000-00000-00000-00000",
     }  # fmt: skip
     compared = 0
     for path in reads(app):
@@ -154,7 +169,7 @@ async def test_a_foreign_id_answers_as_one_that_does_not_exist(
             missing = await api.get(filled(path, unknown), headers=stranger.headers)
             assert plain(foreign) == plain(missing), path
             compared += 1
-    assert compared >= 7
+    assert compared >= 8
 
 
 async def test_the_shopper_reads_all_of_it(api: AsyncClient, things: Things) -> None:
@@ -162,7 +177,7 @@ async def test_the_shopper_reads_all_of_it(api: AsyncClient, things: Things) -> 
     for path in (
         things.issued.path, f"{things.issued.path}/tickets.pdf", f"{things.issued.path}/tickets/1/0/qr.png",
         f"/v1/tickets/{things.issued.ref().serial}", f"/v1/checkouts/{things.checkout_id}",
-        f"/v1/promotions/{things.promotion_id}",
+        f"/v1/promotions/{things.promotion_id}", f"/v1/payments/{things.payment_id}",
     ):  # fmt: skip
         answer = await api.get(path, headers=things.shopper.headers)
         assert answer.status_code == 200, (path, answer.text)
