@@ -47,6 +47,7 @@ class PaymentPlan:
     alarm_s: float
     reason: str = ""
     refunds: tuple[str, ...] = ()
+    paid_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

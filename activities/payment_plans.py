@@ -37,6 +37,7 @@ async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
         alarm_s=row.alarm_s if row else 0,
         reason=pay.reason,
         refunds=tuple(await refunds.open_of_payment(cx, pay.id)),
+        paid_at=pay.paid_at,
     )
 
 

@@ -129,7 +129,7 @@ class PaymentWorkflow:
             self._answer = PayAnswer(self._status, refusal=refusal)
             return False
         plan = self._plan = opened.plan
-        self._status, self._parts = plan.status, plan.parts
+        self._status, self._parts, self._paid_at = plan.status, plan.parts, plan.paid_at
         if self._status is not PayStatus.CREATED:
             failed = self._status is PayStatus.FAILED
             refusal_of = Refusal.of(PaymentDeclined(plan.reason)) if failed else None
