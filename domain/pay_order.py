@@ -77,6 +77,12 @@ class PayOrder:
         """Whether its money has come, wherever it is by now."""
         return self.paid_minor > 0
 
+    @property
+    def outstanding(self) -> bool:
+        """Whether its money may still come, or is there and some of it has not been used or given back."""
+        unused = any(part.state in (PartState.OPEN, PartState.RELEASED) for part in self.parts)
+        return self.undecided or (self.paid and unused)
+
     def part_of(self, order_no: int) -> PayPart:
         """The part of that order, or of the one whose successor it is. Raises KeyError."""
         for part in self.parts:
@@ -158,17 +164,17 @@ def unapplied_again(pay: PayOrder, refund_id: str, amount_minor: int, at: dateti
 
 
 def given_back(
-    channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
+    out_of: str, channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
 ) -> Transfer:
-    """The channel has paid it out of what it holds for us."""
+    """It is back with whoever paid. `out_of`: the account of what the channel holds for us, or, where a person paid it
+    by hand, of what it has paid out to us: then the channel still holds it."""
     owed = owed_for(channel_id, buyer_id)
-    return Transfer(f"{refund_id}/cash", owed, ledger.clearing(channel_id), amount_minor, currency, at)
+    return Transfer(f"{refund_id}/cash", owed, out_of, amount_minor, currency, at)
 
 
-BY_HAND = "by_hand"
-"""The channel that is none: money that people of ours paid out of our own accounts, with evidence."""
-
-
-def paid_by_hand(key: str, owed: str, amount_minor: int, currency: str, at: datetime) -> Transfer:
-    """People of ours have paid what is owed by the account `owed`; what its channel holds, it goes on holding."""
-    return Transfer(key, owed, ledger.cash(BY_HAND), amount_minor, currency, at)
+def settled_by_hand(
+    channel_id: str, payment_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
+) -> Transfer:
+    """A person has paid back by hand what nothing was bought with: the channel still holds it."""
+    owed = owed_for(channel_id, buyer_id)
+    return Transfer(f"settled/{channel_id}/{payment_id}", owed, ledger.cash(channel_id), amount_minor, currency, at)

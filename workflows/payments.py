@@ -98,7 +98,7 @@ class PaymentWorkflow:
         self._gone: set[int] = set()
         self._paid_at: datetime | None = None
         self._unclear_since: datetime | None = None
-        self._alarmed = False
+        self._alarms, self._alarmed = 0, False
         self._mutex = asyncio.Lock()
 
     @workflow.run
@@ -107,15 +107,17 @@ class PaymentWorkflow:
         ours = await self._open()
         if ours and self._undecided:
             await self._until_decided()
+        if not ours:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            return "unknown"
+        await self._calm()
         while True:
-            if ours:
-                await self._use_money()
+            await self._use_money()
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not self._to_be_used():
-                break
-        if ours:
-            await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
-        return str(self._status) if ours else "unknown"
+                await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
+                if workflow.all_handlers_finished() and not self._to_be_used():  # nothing was told meanwhile
+                    return str(self._status)
 
     # --- opening -----------------------------------------------------------------------------------------------
 
@@ -130,6 +132,7 @@ class PaymentWorkflow:
             return False
         plan = self._plan = opened.plan
         self._status, self._parts, self._paid_at = plan.status, plan.parts, plan.paid_at
+        self._alarms, self._alarmed = plan.alarms.raised, plan.alarms.open
         if self._status is not PayStatus.CREATED:
             failed = self._status is PayStatus.FAILED
             refusal_of = Refusal.of(PaymentDeclined(plan.reason)) if failed else None
@@ -453,7 +456,7 @@ class PaymentWorkflow:
         self._unclear_since = self._unclear_since or now
         if self._alarmed or (now - self._unclear_since).total_seconds() < plan.alarm_s:
             return
-        self._alarmed = True
+        self._alarms, self._alarmed = self._alarms + 1, True
         evidence: dict[str, object] = {"channel_id": plan.channel_id, "since": self._unclear_since.isoformat()}
         message = OpenMoneyCase(self._alarm_id, "payment_undecided", now, evidence, pay_id=self._pay_id)
         await durably(PaymentActivities.open_money_case, message)
@@ -467,7 +470,7 @@ class PaymentWorkflow:
 
     @property
     def _alarm_id(self) -> str:
-        return f"xcp-{self._pay_id}-undecided"
+        return f"xcp-{self._pay_id}-unclear-{self._alarms}"
 
     # --- small parts -------------------------------------------------------------------------------------------
 
