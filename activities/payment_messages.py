@@ -55,6 +55,7 @@ class PaymentPlan:
     alarm_s: float
     reason: str = ""
     refunds: tuple[str, ...] = ()
+    paid_at: datetime | None = None
     alarms: Alarms = Alarms()
 
 

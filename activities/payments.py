@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import activity
 
@@ -37,7 +38,7 @@ from domain.ledger import Transfer
 from domain.money import Money
 from domain.order import Order
 from domain.orders import OrderStatus, PaymentStatus
-from domain.pay_order import PartState, PayOrder, Verdict, fee_of, received
+from domain.pay_order import PartState, PayOrder, Verdict, fee_of, received, settled_by_hand
 from domain.payments import LatePayment, OrdersNotPayable, Pays, PayStatus, may_revive
 from storage import (
     balances,
@@ -237,7 +238,7 @@ class PaymentActivities:
                     reason=decision.reason, actor=decision.actor, at=message.at,
                 )  # fmt: skip
             else:
-                await charges.settle_otherwise(cx, told["channel_id"], told["payment_id"])
+                await _settle_by_hand(cx, message, case)
             return Returned(refund_id if decision.decision == "refund" else None)
 
     @activity.defn
@@ -254,6 +255,18 @@ class PaymentActivities:
                 evidence=message.evidence,
                 at=message.at,
             )
+
+
+async def _settle_by_hand(cx: Connection, message: ChargeDecision, case: dict[str, Any]) -> None:
+    """Somebody was paid back, or otherwise satisfied, outside the channel. Idempotency: the transfer's key."""
+    told = case["evidence"]
+    channel_id, payment_id = told["channel_id"], told["payment_id"]
+    await charges.settle_otherwise(cx, channel_id, payment_id)
+    pay = await pay_orders.load(cx, case["pay_id"]) if case["pay_id"] else None
+    if (await payment_channels.get_channel(cx, channel_id)).currency == told["currency"]:
+        buyer_id = pay.buyer_id if pay else None
+        booked = settled_by_hand(channel_id, payment_id, buyer_id, told["amount_minor"], told["currency"], message.at)
+        await insert_flows(cx, transfers=[booked])
 
 
 NO_CHANNEL_S = 60

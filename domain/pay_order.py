@@ -132,9 +132,14 @@ class PayOrder:
 
 def received(channel_id: str, charge: Charge, buyer_id: str | None) -> Transfer:
     """A channel holds money for us, and we owe it: to the buyer, or to somebody whom we do not know (None)."""
-    owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
+    owed = owed_for(channel_id, buyer_id)
     key = f"charge/{channel_id}/{charge.payment_id}"
     return Transfer(key, ledger.clearing(channel_id), owed, charge.amount_minor, charge.currency, charge.paid_at)
+
+
+def owed_for(channel_id: str, buyer_id: str | None) -> str:
+    """The account of what we owe for money that nothing was bought with."""
+    return ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
 
 
 def fee_of(channel_id: str, charge: Charge, fee_minor: int) -> Transfer | None:
@@ -163,5 +168,13 @@ def given_back(
 ) -> Transfer:
     """It is back with whoever paid. `out_of`: the account of what the channel holds for us, or, where a person paid it
     by hand, of what it has paid out to us: then the channel still holds it."""
-    owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
+    owed = owed_for(channel_id, buyer_id)
     return Transfer(f"{refund_id}/cash", owed, out_of, amount_minor, currency, at)
+
+
+def settled_by_hand(
+    channel_id: str, payment_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
+) -> Transfer:
+    """A person has paid back by hand what nothing was bought with: the channel still holds it."""
+    owed = owed_for(channel_id, buyer_id)
+    return Transfer(f"settled/{channel_id}/{payment_id}", owed, ledger.cash(channel_id), amount_minor, currency, at)

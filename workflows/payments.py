@@ -131,7 +131,7 @@ class PaymentWorkflow:
             self._answer = PayAnswer(self._status, refusal=refusal)
             return False
         plan = self._plan = opened.plan
-        self._status, self._parts = plan.status, plan.parts
+        self._status, self._parts, self._paid_at = plan.status, plan.parts, plan.paid_at
         self._alarms, self._alarmed = plan.alarms.raised, plan.alarms.open
         if self._status is not PayStatus.CREATED:
             failed = self._status is PayStatus.FAILED
@@ -210,7 +210,8 @@ class PaymentWorkflow:
         return min(plan.schedule.interval_s(self._asked), left_s)
 
     async def _close(self) -> None:
-        """*Paid* wins; *closed* ends it; while the answer is unclear its orders wait, and a person hears of it.
+        """*Paid* wins, if it is what was asked; *closed* ends it; while the answer is unclear its orders wait, and a
+        person hears of it.
 
         *Not known* proves nothing as long as it may still be on its way there.
         """
@@ -219,14 +220,21 @@ class PaymentWorkflow:
         self._closes += 1
         on_its_way = self._creating
         answer = await self._unless_decided(self._call_close())
-        if isinstance(answer, Closed) or (isinstance(answer, NotKnown) and not on_its_way):
-            async with self._mutex:
-                message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
-                await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
+        if isinstance(answer, Paid):
+            await self._book(self._required_plan().channel_id, answer.charges)
+            if self._undecided:  # what came is not what was asked: a person has it, and no more can be paid there
+                await self._end_unpaid(ending)
+        elif isinstance(answer, Closed) or (isinstance(answer, NotKnown) and not on_its_way):
+            await self._end_unpaid(ending)
         elif isinstance(answer, Unpaid | PaymentFailed | NotKnown):
             await self._worry()
         else:
             await self._heed(answer)
+
+    async def _end_unpaid(self, ending: Ending) -> None:
+        async with self._mutex:
+            message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
+            await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
 
     async def _heed(self, answer: PaymentAnswer | None) -> None:
         """An answer to a question of ours; None: it was decided before that came."""

@@ -160,7 +160,7 @@ async def test_a_refund_may_become_coins_instead(platform: Platform) -> None:
     paid = await platform.payment_settled(pay_id)
     assert (paid["status"], paid["refunds"][0]["route"]) == ("refunded", "coins")
     answer = await platform.api.get("/v1/balances", headers=shopper.headers)
-    assert answer.json()["coins"]["total"]["amount_minor"] == 20_000
+    assert answer.json()["coins"]["balance_minor"] == 20_000
     assert await channel.held_minor(pay_id) == 20_000
 
 
