@@ -24,7 +24,11 @@ _SECTIONS: tuple[tuple[Machine[Any, Any], str, str], ...] = (
     ),
     (REFUND, "Order: `refund_status`", "What has been asked back, and what was given."),
     (PAY_ORDER, "Pay order: `status`", "A shopper's payment. What was over is `paid` after all when its money comes."),
-    (VOUCHER, "Voucher: `state`", "Operators block one, and let it be used again. Whether it has run out is its date's."),
+    (
+        VOUCHER,
+        "Voucher: `state`",
+        "Operators block one, and let it be used again. Its date says when it has run out.",
+    ),
     (LIFECYCLE, "Product: `status`", "From draft to the shelf and off it. `sold_out` is derived from stock."),
 )
 
