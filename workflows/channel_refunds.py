@@ -45,6 +45,9 @@ DENIALS_BEFORE_RESEND = 2
 """How often in a row a channel has to say that it knows no such refund before it is sent again: what it was sent may
 take a moment to show. Under the same number nothing is given back twice."""
 
+JUST_FAILED = timedelta(seconds=2)
+"""How long a person's word waits for the channel's *no* that it is about."""
+
 
 @workflow.defn
 class ChannelRefundWorkflow:
@@ -227,6 +230,12 @@ class ChannelRefundWorkflow:
     @workflow.update(description="Decide a refund that failed: `retry`, `to_coins`, or `paid_by_hand` with evidence.")
     async def decide(self, decision: DecideRefund) -> RefundStanding:
         await workflow.wait_condition(lambda: self._opened)
+        with suppress(TimeoutError):  # its case is in the queue a moment before this process knows
+            await workflow.wait_condition(
+                lambda: self._state is not RefundState.REFUNDING,
+                timeout=JUST_FAILED,
+                timeout_summary="it is not failed",
+            )
         with refusals():
             self._refuse_unless_failed()
             async with self._mutex:
