@@ -215,27 +215,27 @@ class PaymentActivities:
     async def decide_charge(self, message: ChargeDecision) -> Returned:
         """A person's word on money that no machine may use: it goes back, or was dealt with otherwise. Closes the case.
 
-        Idempotency: the case's state, and the refund's id.
+        Idempotency: the case's state: of two people the first decides.
         """
         decision = message.decision
         async with self._database.transaction() as cx:
+            closed = await order_exceptions.resolve(
+                cx, decision.case_id, by=decision.actor, at=message.at,
+                resolution={"decision": decision.decision, "reason": decision.reason, "evidence": decision.evidence},
+            )  # fmt: skip
             case = await order_exceptions.read_exception(cx, decision.case_id)
             assert case is not None, "the case was there when it was decided"
-            told = case["evidence"]
+            told, decided = case["evidence"], case["resolution"]["decision"]
             refund_id = charge_refund_id(told["channel_id"], told["payment_id"])
-            if decision.decision == "refund":
+            if closed and decided == "refund":
                 await refunds.request_of_charge(
                     cx, refund_id, channel_id=told["channel_id"], payment_id=told["payment_id"],
                     pay_id=case["pay_id"], amount_minor=told["amount_minor"], currency=told["currency"],
                     reason=decision.reason, actor=decision.actor, at=message.at,
                 )  # fmt: skip
-            else:
+            elif closed:
                 await charges.settle_otherwise(cx, told["channel_id"], told["payment_id"])
-            await order_exceptions.resolve(
-                cx, decision.case_id, by=decision.actor, at=message.at,
-                resolution={"decision": decision.decision, "reason": decision.reason, "evidence": decision.evidence},
-            )  # fmt: skip
-            return Returned(refund_id if decision.decision == "refund" else None)
+            return Returned(refund_id if decided == "refund" else None)
 
     @activity.defn
     async def open_money_case(self, message: OpenMoneyCase) -> None:
