@@ -87,7 +87,7 @@ async def journal(owner: Database, channel_id: str) -> list[dict[str, Any]]:
 
 
 def count(channel: str, reason: str) -> float:
-    return REFUSED.labels(channel, reason)._value.get()
+    return float(REFUSED.labels(channel, reason)._value.get())
 
 
 # --- what is genuine -------------------------------------------------------------------------------------------------
