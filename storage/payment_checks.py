@@ -71,7 +71,7 @@ _SUMS: dict[str, LiteralString] = {
             WHERE p.paid_minor > 0 AND t.state <> 'served'
             UNION ALL SELECT p.buyer_id, c.currency, c.amount_minor - c.refunded_minor
             FROM charges AS c JOIN pay_orders AS p ON p.id = c.pay_id JOIN payment_channels AS h ON h.id = c.channel_id
-            WHERE c.verdict IN ('surplus', 'wrong_amount') AND c.currency = h.currency),
+            WHERE c.verdict IN ('surplus', 'wrong_amount') AND c.currency = h.currency AND NOT c.settled_otherwise),
         expected AS (
             SELECT 'buyer:' || buyer_id || ':unapplied' AS account, currency, sum(minor) AS minor FROM unused
             GROUP BY 1, 2),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from httpx2 import AsyncClient, Response
+from standardwebhooks import Webhook
 
 from simulators.payment.channels import HOUSES, opened
 from storage import payment_channels
@@ -22,6 +25,7 @@ class Channel:
 
     id: str
     simulator: AsyncClient
+    secret: str
 
     async def next(self, operation: str, kind: str, count: int = 1, reference: str | None = None) -> None:
         """The next `count` such calls meet the fault."""
@@ -43,6 +47,33 @@ class Channel:
         """The payer has paid, or tried to."""
         answer = await self.pay(pay_id, **act)
         assert answer.is_success, answer.text
+
+    async def tells(self, api: AsyncClient, pay_id: str, says: str, *, event_id: str = "") -> Response:
+        """A callback of a channel that speaks the native protocol, about that payment: `says` it is paid or failed,
+        whatever the book has."""
+        (data,) = await self.truth(pay_id)
+        if says == "failed":
+            data |= {"status": "failed", "failure": "payment_declined", "charges": []}
+        return await self._send(api, {"type": f"payment.{says}", "data": data}, event_id)
+
+    async def tells_of_refund(self, api: AsyncClient, pay_id: str, refund_no: str, says: str) -> Response:
+        """The same about a refund: `says` it is done or refused."""
+        (payment,) = await self.truth(pay_id)
+        (data,) = [each for each in payment["refunds"] if each["refund_no"] == refund_no]
+        refusal = "account_closed" if says == "refused" else None
+        data |= {"status": says, "refusal": refusal}
+        return await self._send(api, {"type": f"refund.{says}", "data": data}, "")
+
+    async def _send(self, api: AsyncClient, notice: dict[str, Any], event_id: str) -> Response:
+        now, name = datetime.now(UTC), event_id or f"evt_{secrets.token_hex(8)}"
+        body = json.dumps({**notice, "at": now.isoformat()})
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": name,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(self.secret).sign(name, now, body),
+        }
+        return await api.post(f"/v1/callbacks/payments/{self.id}", content=body.encode(), headers=headers)
 
     async def truth(self, pay_id: str | None = None) -> list[dict[str, Any]]:
         """What was really charged and given back, payment by payment."""
@@ -88,4 +119,4 @@ async def a_channel(owner: Database, simulator: AsyncClient, like: str = "paybri
     }
     async with owner.transaction() as cx:
         await payment_channels.put_channel(cx, name, contract, actor="test", now=datetime.now(UTC))
-    return Channel(name, simulator)
+    return Channel(name, simulator, settings.callback_secret)

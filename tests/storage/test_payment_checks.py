@@ -6,7 +6,7 @@ import pytest
 
 from domain.channels import Charge
 from domain.inspection import InspectionTerms
-from domain.ledger import Transfer
+from domain.ledger import Transfer, cash, clearing
 from domain.pay_order import Verdict, applied, given_back, received
 from domain.payments import Parts
 from storage import channel_callbacks, charges, order_exceptions, pay_drafts, pay_orders, payment_channels, refunds
@@ -115,7 +115,7 @@ async def _odd_charges(cx: Connection) -> None:
     await charged(cx, a_charge("twice"), Verdict.SURPLUS, PAID)
     row = await sent_back(cx, "rfd-twice", "twice", PAID)
     await refunds.settle(cx, row, route="channel", channel_reference="", actor="system", evidence={}, at=world.START)
-    back = [given_back(CHANNEL, "rfd-twice", BUYER, TOTAL, "CNY", world.START)]
+    back = [given_back(clearing(CHANNEL), CHANNEL, "rfd-twice", BUYER, TOTAL, "CNY", world.START)]
     await charged(cx, a_charge("kept"), Verdict.SURPLUS, PAID)
     await sent_back(cx, "rfd-kept", "kept", PAID)
     await refunds.fail(cx, "rfd-kept", code="account_closed", at=world.START)
@@ -124,7 +124,7 @@ async def _odd_charges(cx: Connection) -> None:
     row = await sent_back(cx, "rfd-by-hand", "by-hand", PAID)
     shown = {"bank_reference": "7", "reason": "called"}
     await refunds.settle(cx, row, route="by_hand", channel_reference="", actor="ada", evidence=shown, at=world.START)
-    back.append(given_back(CHANNEL, "rfd-by-hand", BUYER, TOTAL, "CNY", world.START))
+    back.append(given_back(cash(CHANNEL), CHANNEL, "rfd-by-hand", BUYER, TOTAL, "CNY", world.START))
     await insert_flows(cx, transfers=back)
     await charged(cx, a_charge("short", TOTAL - 1), Verdict.WRONG_AMOUNT, OPEN)
     await a_case(cx, "xcp-short", "payment_wrong_amount", {"channel_id": CHANNEL, "payment_id": "short"})

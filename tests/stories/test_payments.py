@@ -98,3 +98,19 @@ async def test_a_payment_that_is_not_made_ends_with_its_time_and_so_does_its_ord
     order = await platform.settled(order_no)
     assert (order["status"], order["cancel_reason"]) == ("canceled", "expired")
     assert (await channel.truth(pay_id))[0]["status"] == "closed"
+
+
+async def test_a_wrong_amount_waits_for_a_person_and_its_payment_and_order_end_with_their_time(
+    platform: Platform,
+) -> None:
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    order_no = await platform.bought(shopper, ticket)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id, amount_minor=ticket.price_minor - 1)
+    ended = await platform.payment_settled(pay_id)
+    assert (ended["status"], ended["parts"][0]["state"]) == ("closed", "released")
+    assert [charge["verdict"] for charge in ended["charges"]] == ["wrong_amount"]
+    assert (await platform.settled(order_no))["cancel_reason"] == "expired"
+    (case,) = await platform.rows("SELECT state FROM order_exceptions WHERE pay_id = %s", pay_id)
+    assert case["state"] == "open"
+    assert await channel.held_minor(pay_id) == ticket.price_minor - 1
