@@ -74,11 +74,13 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """It is to be closed at its channel; unless it turns out paid, it ends so."""
+    """It is to be closed at its channel; unless it turns out paid, it ends so. `never_there`: the channel would not
+    have it, so there is nothing to be closed."""
 
     status: Literal["failed", "closed"]
     reason: str
     actor: str = "system"
+    never_there: bool = False
 
 
 @workflow.defn
@@ -168,7 +170,7 @@ class PaymentWorkflow:
 
     async def _create(self) -> None:
         """Repeated with the same reference until the answer is clear: the channel makes it once."""
-        self._creating, tries = True, 0
+        self._creating, tries, perhaps_there = True, 0, False
         while self._status is PayStatus.CREATED and self._ending is None:
             answer = await self._unless_decided(self._call_create())
             if isinstance(answer, Created):
@@ -179,8 +181,9 @@ class PaymentWorkflow:
                 self._answer = self._answer or PayAnswer(self._status)
                 self._show()
             elif isinstance(answer, Declined):
-                self._ending = self._ending or Ending("failed", answer.code)
+                self._ending = self._ending or Ending("failed", answer.code, never_there=not perhaps_there)
             elif answer is not None:
+                perhaps_there = perhaps_there or isinstance(answer, Unclear)
                 pause = timedelta(seconds=self._required_plan().schedule.interval_s(tries))
                 with suppress(TimeoutError):
                     await workflow.wait_condition(
@@ -217,6 +220,9 @@ class PaymentWorkflow:
         """
         ending = self._ending
         assert ending is not None
+        if ending.never_there:
+            await self._end_unpaid(ending)
+            return
         self._closes += 1
         on_its_way = self._creating
         answer = await self._unless_decided(self._call_close())

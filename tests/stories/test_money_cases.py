@@ -3,6 +3,7 @@ they did is out of our sight. Each case closes with its decision."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ async def case_of(platform: Platform, kind: str, column: str, subject: str) -> d
     async def opened() -> list[dict[str, Any]]:
         return await platform.rows(f"SELECT id FROM order_exceptions WHERE kind = %s AND {column} = %s", kind, subject)
 
-    ((row),) = await platform.until(opened)
+    (row,) = await platform.until(opened)
     answer = await platform.api.get(f"/v1/exceptions/{row['id']}", headers=platform.operator.headers)
     assert answer.status_code == 200, answer.text
     shown: dict[str, Any] = answer.json()
@@ -95,6 +96,22 @@ async def test_what_was_settled_elsewhere_needs_evidence_and_moves_no_money(plat
     charge = await charge_of(platform, channel, "wrong_amount")
     assert (charge["settled_otherwise"], charge["refunding_minor"], charge["refunded_minor"]) == (True, 0, 0)
     assert await channel.held_minor(pay_id) == 12_345
+
+
+async def test_of_two_people_who_decide_at_once_the_first_one_does(platform: Platform) -> None:
+    """Given back at the channel and settled elsewhere would be twice."""
+    _, channel, case = await wrong_amount(platform)
+    answers = await asyncio.gather(
+        platform.decide(case["id"], "refund"), platform.decide(case["id"], "settle", evidence=SHOWN)
+    )
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    (row,) = await platform.rows("SELECT resolution FROM order_exceptions WHERE id = %s", case["id"])
+    charge = await charge_of(platform, channel, "wrong_amount")
+    refunded = await platform.rows("SELECT 1 FROM refunds WHERE payment_id = %s", charge["payment_id"])
+    assert (bool(refunded), charge["settled_otherwise"]) == (
+        row["resolution"]["decision"] == "refund",
+        row["resolution"]["decision"] == "settle",
+    )
 
 
 async def test_money_for_a_pay_order_that_is_not_ours_is_told_to_a_person(platform: Platform) -> None:

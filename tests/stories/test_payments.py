@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from simulators.payment.channels import opened
 from tests.payers import Channel
 from tests.platform import Platform
 from tests.traders import Caller
@@ -114,3 +115,16 @@ async def test_a_wrong_amount_waits_for_a_person_and_its_payment_and_order_end_w
     (case,) = await platform.rows("SELECT state FROM order_exceptions WHERE pay_id = %s", pay_id)
     assert case["state"] == "open"
     assert await channel.held_minor(pay_id) == ticket.price_minor - 1
+
+
+async def test_a_channel_that_will_not_have_it_is_out_of_the_way_at_once(platform: Platform) -> None:
+    """Its contract's token is wrong: it could not be closed there either, and the order would be blocked for ever."""
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    wrong = {"token": "of-somebody-else", "callback_secret": opened(channel.id, "paybridge").callback_secret}
+    shut = await platform.a_channel(credentials=wrong)
+    order_no = await platform.bought(shopper, ticket)
+    answer = await platform.begin_payment(shopper, order_no, channel=shut)
+    assert (answer.status_code, answer.json()["code"]) == (409, "payment_declined"), answer.text
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id)
+    assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
