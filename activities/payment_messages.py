@@ -243,7 +243,8 @@ class OpenRefund:
 class RefundPlan:
     """A refund as its process goes on with it. `cash_minor` is what the channel gives back; the rest is ours.
 
-    `refund_no` is the number at the channel; `route`: which way it went back, where it has.
+    `refund_no` is the number at the channel; `route`: which way it went back, where it has;
+    `order_no`: whose line it is of, None for money that bought nothing.
     """
 
     refund_id: str
@@ -257,6 +258,7 @@ class RefundPlan:
     alarm_s: float
     alarms: Alarms = Alarms()
     route: str = "channel"
+    order_no: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,4 +72,5 @@ async def refund_plan(cx: Connection, refund: Mapping[str, Any]) -> RefundPlan:
         alarm_s=row.alarm_s if row else 0,
         alarms=Alarms(*await order_exceptions.alarms(cx, "refund_undecided", refund_id=refund["id"])),
         route=refund["route"],
+        order_no=refund["order_no"] if refund["line_no"] is not None else None,
     )

@@ -38,6 +38,7 @@ from domain.channels import (
 from domain.errors import Refused
 from domain.payments import RefundNotFailed, RefundState
 from workflows.execution import at_channel, durably
+from workflows.order_runs import order_runs
 from workflows.payment_ids import HostRefund
 from workflows.refusals import refusals
 
@@ -244,9 +245,16 @@ class ChannelRefundWorkflow:
                     message = RetryRefund(self._refund_id, workflow.now(), decision.actor)
                     self._plan = await durably(ChannelRefundActivities.retry_refund, message)
                     self._state = self._plan.state
+                    await self._order_waits()
                 else:
                     await self._settle_otherwise(decision)
         return RefundStanding(self._refund_id, self._state)
+
+    async def _order_waits(self) -> None:
+        """An order that was at rest has money on its way again: its own process waits for that."""
+        order_no = self._required_plan().order_no
+        if order_no is not None:
+            await order_runs(order_no, summary=f"Order {order_no:019d}, whose money goes back")
 
     def _refuse_unless_failed(self) -> None:
         if self._plan is None or self._state is not RefundState.FAILED:

@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
-from temporalio.workflow import ParentClosePolicy
+from temporalio.exceptions import ActivityError
 
 from activities.channels import ChannelActivities
 from activities.issuance import IssuanceActivities
@@ -64,8 +63,7 @@ from domain.errors import Refusal
 from domain.payments import UNDECIDED, PaymentDecided, PaymentDeclined, PayStatus
 from workflows.execution import at_channel, durably, tell_order
 from workflows.money_back import begin_refund
-from workflows.order_ids import HostOrder, order_workflow_id
-from workflows.orders import OrderWorkflow
+from workflows.order_runs import order_runs
 from workflows.payment_ids import HostPayment
 from workflows.refusals import refusals
 
@@ -348,14 +346,7 @@ class PaymentWorkflow:
             )
             if served.outcome != "no_host":
                 return served
-            with suppress(WorkflowAlreadyStartedError):
-                await workflow.start_child_workflow(
-                    OrderWorkflow.run,
-                    HostOrder(target_no),
-                    id=order_workflow_id(target_no),
-                    parent_close_policy=ParentClosePolicy.ABANDON,
-                    static_summary=f"Order {target_no:019d}, in the place of {order_no:019d}",
-                )
+            await order_runs(target_no, summary=f"Order {target_no:019d}, in the place of {order_no:019d}")
             await workflow.sleep(timedelta(seconds=1), summary="the order opens")
 
     async def _return(self, part: PlannedPart, why: str) -> None:

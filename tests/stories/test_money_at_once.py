@@ -169,6 +169,17 @@ async def test_a_refund_that_was_refused_and_is_done_after_all_needs_nobody_any_
     refused(await platform.decide(case["id"], "paid_by_hand", evidence=SHOWN), "exception_closed")
 
 
+async def test_an_order_whose_refund_is_tried_again_has_its_process_again(platform: Platform) -> None:
+    _, order_no, pay_id, channel, case = await failed_refund(platform)
+    await platform.settled(order_no)
+    await channel.behave(refund_late_ms=2_000)
+    await channel.next("refund", "refund_pending")
+    assert (await platform.decide(case["id"], "retry")).status_code == 200
+    assert (await platform.read(order_no))["status"] == "refunding"
+    assert await platform.violations() == []
+    assert (await platform.payment_settled(pay_id))["status"] == "refunded"
+
+
 @pytest.mark.parametrize("decision", ["to_coins", "retry"])
 async def test_money_that_goes_back_a_second_way_is_a_persons_case(platform: Platform, decision: str) -> None:
     _, _, pay_id, _, case = await failed_refund(platform)
