@@ -292,8 +292,9 @@ def part_refund_id(pay_id: str, order_no: int) -> str:
 
 
 def charge_refund_id(channel_id: str, payment_id: str) -> str:
-    """The refund of a whole charge, once. Channels' ids may have any length and characters; ours may not."""
-    return f"rfd-{channel_id}-{hashlib.sha256(payment_id.encode()).hexdigest()[:24]}"
+    """The refund of a whole charge, once. Channels' ids may have any length and characters; a refund's number is also
+    theirs to keep, and 64 characters are as many as all of them take."""
+    return f"rfd-charge-{hashlib.sha256(f'{channel_id}/{payment_id}'.encode()).hexdigest()[:32]}"
 
 
 async def _required(cx: Connection, pay_id: str) -> PayOrder:

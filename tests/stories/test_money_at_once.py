@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from activities.payment_messages import BookCharges, ChargeDecision, DecideCharge
-from activities.payments import ChargeTakenMeanwhile, PaymentActivities, case_id
+from activities.payments import ChargeTakenMeanwhile, PaymentActivities, case_id, charge_refund_id
 from api import payment_host
 from domain.channels import Charge, RefundDone, RefundTold
 from domain.money import Money
@@ -210,3 +210,10 @@ def test_no_two_charges_share_a_case(one: str, other: str) -> None:
     ids = {case_id("charge", each) for each in (one, other)}
     assert len(ids) == 2
     assert all(len(each) <= len("xcp-") + 80 and each.isascii() for each in ids)
+
+
+def test_a_refunds_number_fits_at_every_channel_however_long_the_names_are() -> None:
+    channels, charges_there = ("a" * 40, "b" * 40), ("x" * 255, "y" * 255)
+    ids = {charge_refund_id(channel, payment) for channel in channels for payment in charges_there}
+    assert len(ids) == 4
+    assert max(len(f"{each}-r99") for each in ids) <= 64
