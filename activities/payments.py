@@ -206,12 +206,18 @@ class PaymentActivities:
 
     @activity.defn
     async def rest_payment(self, message: RestPayment) -> None:
-        """Nothing is outstanding. Idempotency: the flag."""
+        """Nothing is outstanding, and nothing unclear any more, whichever run of the process had told a person so.
+
+        Idempotency: the flag, and the case's state.
+        """
         async with self._database.transaction() as cx:
             pay = await _required(cx, message.pay_id)
             if not pay.at_rest:
                 pay.at_rest = True
                 await pay_orders.save(cx, pay, message.at)
+            await order_exceptions.resolve(
+                cx, undecided_case_id(pay.id), by="system", at=message.at, resolution={"decision": "cleared"}
+            )
 
     @activity.defn
     async def decide_charge(self, message: ChargeDecision) -> Returned:
@@ -263,6 +269,11 @@ def case_id(kind: str, subject: str) -> str:
     """A case's id, from what it is about; ids of channels may have any characters."""
     plain = "".join(each if each.isalnum() or each in "-_" else "_" for each in subject if each.isascii())
     return f"xcp-{kind}-{plain}"[:84]
+
+
+def undecided_case_id(pay_id: str) -> str:
+    """The case about a pay order of which nobody knows for too long whether it is paid."""
+    return f"xcp-{pay_id}-undecided"
 
 
 def part_refund_id(pay_id: str, order_no: int) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from httpx2 import AsyncClient, Response
+from standardwebhooks import Webhook
 
 from simulators.payment.channels import HOUSES, opened
 from storage import payment_channels
@@ -43,6 +45,24 @@ class Channel:
         """The payer has paid, or tried to."""
         answer = await self.pay(pay_id, **act)
         assert answer.is_success, answer.text
+
+    async def tells(
+        self, api: AsyncClient, told: dict[str, Any], *, event_id: str | None = None, secret: str | None = None
+    ) -> Response:
+        """A callback of the native protocol with that notice, whatever the book has; signed as agreed, or otherwise."""
+        body, now, name = json.dumps(told), datetime.now(UTC), event_id or f"evt_{next(_numbers)}"
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": name,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(secret or self.callback_secret).sign(name, now, body),
+        }
+        return await api.post(f"/v1/callbacks/payments/{self.id}", content=body.encode(), headers=headers)
+
+    @property
+    def callback_secret(self) -> str:
+        """What its callbacks are signed with, where it speaks the native protocol."""
+        return opened(self.id, "paybridge").callback_secret
 
     async def truth(self, pay_id: str | None = None) -> list[dict[str, Any]]:
         """What was really charged and given back, payment by payment."""

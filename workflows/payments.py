@@ -44,7 +44,7 @@ from activities.payment_messages import (
     ReviveOrder,
     ServeOrder,
 )
-from activities.payments import PaymentActivities
+from activities.payments import PaymentActivities, undecided_case_id
 from domain.channels import (
     Charge,
     Closed,
@@ -216,14 +216,21 @@ class PaymentWorkflow:
         self._closes += 1
         on_its_way = self._creating
         answer = await self._unless_decided(self._call_close())
-        if isinstance(answer, Closed) or (isinstance(answer, NotKnown) and not on_its_way):
-            async with self._mutex:
-                message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
-                await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
+        if isinstance(answer, Paid):
+            await self._heed(answer)
+        if isinstance(answer, Closed | Paid) or (isinstance(answer, NotKnown) and not on_its_way):
+            await self._end_unpaid(ending)
         elif isinstance(answer, Unpaid | PaymentFailed | NotKnown):
             await self._worry()
         else:
             await self._heed(answer)
+
+    async def _end_unpaid(self, ending: Ending) -> None:
+        """Nobody can pay it any more. What was paid, if anything, is no payment of it, and a person has been told."""
+        async with self._mutex:
+            if self._undecided:
+                message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
+                await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
 
     async def _heed(self, answer: PaymentAnswer | None) -> None:
         """An answer to a question of ours; None: it was decided before that came."""
@@ -459,7 +466,7 @@ class PaymentWorkflow:
 
     @property
     def _alarm_id(self) -> str:
-        return f"xcp-{self._pay_id}-undecided"
+        return undecided_case_id(self._pay_id)
 
     # --- small parts -------------------------------------------------------------------------------------------
 
