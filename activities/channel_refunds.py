@@ -5,7 +5,6 @@ Idempotency of all: the refund's state, under its row's lock. Lock order: order,
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from temporalio import activity
@@ -18,7 +17,7 @@ from activities.payment_plans import refund_plan
 from domain.ledger import Transfer, unapplied
 from domain.order import Order
 from domain.orders import OrderStatus
-from domain.pay_order import given_back, unapplied_again
+from domain.pay_order import given_back, paid_by_hand, unapplied_again
 from domain.payments import RefundState
 from domain.settlement import ReceivableFlow
 from storage import balances, order_exceptions, order_writing, pay_orders, payment_channels, refunds
@@ -171,9 +170,6 @@ async def _money_follows(cx: Connection, row: dict[str, Any], message: SettleRef
         return transfers
     channel = await payment_channels.get_channel(cx, row["channel_id"])
     if channel.currency == row["currency"]:
-        transfers.append(_paid_out(row, buyer_id, at))
+        paid_out = paid_by_hand if message.route == "by_hand" else given_back
+        transfers.append(paid_out(row["channel_id"], row["id"], buyer_id, row["cash_minor"], row["currency"], at))
     return transfers
-
-
-def _paid_out(row: dict[str, Any], buyer_id: str | None, at: datetime) -> Transfer:
-    return given_back(row["channel_id"], row["id"], buyer_id, row["cash_minor"], row["currency"], at)

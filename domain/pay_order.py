@@ -158,3 +158,11 @@ def given_back(
     """The channel has paid it out of what it holds for us."""
     owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
     return Transfer(f"{refund_id}/cash", owed, ledger.clearing(channel_id), amount_minor, currency, at)
+
+
+def paid_by_hand(
+    channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
+) -> Transfer:
+    """We have paid it out ourselves: the channel still holds for us what it was paid with."""
+    owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
+    return Transfer(f"{refund_id}/cash", owed, ledger.cash(channel_id), amount_minor, currency, at)

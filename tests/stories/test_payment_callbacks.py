@@ -139,7 +139,9 @@ async def test_money_for_an_order_that_ran_out_buys_another_in_its_place(platfor
     assert stands(await platform.settled(successor_no)) == ("issued", "paid", "none")
     old, new = await platform.read(order_no, shopper), await platform.read(successor_no, shopper)
     assert (old["status"], int(old["revived_by"]), int(new["revives"])) == ("canceled", successor_no, order_no)
-    assert [each["payment_id"] for each in old["payments"]] == [each["payment_id"] for each in new["payments"]] == [pay_id]
+    assert (
+        [each["payment_id"] for each in old["payments"]] == [each["payment_id"] for each in new["payments"]] == [pay_id]
+    )
     (stock,) = await platform.rows("SELECT on_hand, held, sold FROM stock WHERE sku_id = %s", ticket.sku_id)
     assert (stock["held"], stock["sold"]) == (0, 1)
     await nothing_is_owed(platform, shopper, channel, pay_id, ticket.price_minor)
