@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 import seeding
-from demo.examples import examples
+from demo.examples import examples, paid_examples
 from demo.outcome import Outcome
 from demo.report import Screen, print_links, print_outcome, write_json
 from demo.run import Scene, run_demo
@@ -55,7 +55,8 @@ async def demo(settings: Settings, seed: int, orders: int, *, options: StackOpti
         print_outcome(
             console, outcome, {"cases decided": scene.operator.report(), "client": _client(scene)}, outcome.failures
         )
-        print_links(console, {**urls_of(data_dir, full), **examples(outcome.orders, full, data_dir)})
+        shown = {**examples(outcome.orders, full, data_dir), **paid_examples(outcome.stories, full, data_dir)}
+        print_links(console, {**urls_of(data_dir, full), **shown})
         console.print(f"  The same as JSON: {data_dir / 'demo.json'}", soft_wrap=True)
     if outcome.failures:
         console.print(f"seed {seed} FAILED", style="red")

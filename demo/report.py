@@ -16,6 +16,7 @@ from rich.table import Table
 
 from demo.characters import KINDS
 from demo.kinds import ENDS, Kinds
+from demo.money import Money
 from demo.outcome import OUTCOMES, Outcome, quantiles
 from demo.run import Progress
 
@@ -75,6 +76,7 @@ def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], 
         ("placed", f"{outcome.placed} = {' + '.join(f'{outcome.outcomes[name]} {name}' for name in OUTCOMES)}"),
         ("refused, why", refusals or "-"),
         *_kinds_told(outcome.kinds),
+        *money_told(outcome.money),
         ("negotiated", f"{outcome.negotiated} orders had a supplier that did not answer definitely"),
         ("time to certainty", f"median {certainty['p50']} s, 95 % {certainty['p95']} s, longest {certainty['max']} s"),
         ("faults hit", faults),
@@ -118,6 +120,24 @@ def _kinds_told(kinds: Kinds) -> Iterator[tuple[str, str]]:
         yield "promotions", f"{kinds.discounted} orders with a discount, {_money(kinds.discount_minor)} in all"
         taken, limit = kinds.coupon.taken, kinds.coupon.most_uses
         yield "coupon", f"{taken} of {limit} uses taken, {kinds.coupon_refused} orders refused when all were"
+
+
+def money_told(money: Money) -> Iterator[tuple[str, str]]:
+    """Payments, and where their money is."""
+    if not money.payments:
+        return
+    yield "payments", f"{money.payments.total()} = {_told(dict(money.payments.most_common()))}"
+    others = {
+        "settled otherwise": money.settled,
+        "of nobody, and not told": money.unheard,
+    }
+    yield (
+        "charged at channels",
+        f"{_money(money.charged)} = {_money(money.served)} served + {_money(money.refunded)} given back + "
+        f"{_money(money.queued)} with operators"
+        + "".join(f" + {_money(minor)} {name}" for name, minor in others.items() if minor),
+    )
+    yield "faults of channels", _told(dict(money.hits.most_common()))
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:

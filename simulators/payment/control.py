@@ -90,7 +90,7 @@ class ChannelControl(Control[ChannelSettings]):
         )
 
     async def read_acknowledged(self, request: Request) -> Response:
-        """Callbacks that the merchant has acknowledged, oldest first: whatever they said, it cannot say it never knew."""
+        """Callbacks that the merchant has acknowledged, oldest first: it cannot say that it never knew."""
         channel = self.named(request)
         cursor, limit = _paged(request)
         found = self._office.cashier.book.taken(channel.name, cursor, limit)
