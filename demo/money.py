@@ -22,7 +22,9 @@ Payment = Mapping[str, Any]
 @dataclass
 class Money:
     """Amounts in minor units, in all. `unheard`: charged under a reference that no merchant made, and never told to
-    us: only a bill can show it. `settled`: an operator dealt with it outside the channel."""
+    us: only a bill can show it. `settled`: an operator dealt with it outside the channel. `planted`: charges that
+    should be with an operator, or have been, by kind of case.
+    """
 
     charged: int = 0
     refunded: int = 0
@@ -33,6 +35,7 @@ class Money:
     payments: Counter[str] = field(default_factory=Counter)
     cases: Counter[str] = field(default_factory=Counter)
     hits: Counter[str] = field(default_factory=Counter)
+    planted: Counter[str] = field(default_factory=Counter)
     troubles: list[str] = field(default_factory=list)
 
     @property
@@ -115,9 +118,15 @@ class Count:
         """One payment as its channel has it."""
         for charge in paid["charges"]:
             money.charged += charge["amount_minor"]
-            if self._known.isdisjoint((charge["id"], paid["id"])):
+            stray = paid["reference"].startswith("stray-")
+            known = not self._known.isdisjoint((charge["id"], paid["id"]))
+            if stray and known:
+                money.planted["payment_unknown"] += 1
+            elif charge["amount_minor"] != paid["amount_minor"]:
+                money.planted["payment_wrong_amount"] += 1
+            if not known:
                 money.unheard += charge["amount_minor"]
-                if not paid["reference"].startswith("stray-"):
+                if not stray:
                     money.troubles.append(f"{channel_id} charged {charge['id']} for {paid['reference']}: unknown here")
         money.refunded += sum(each["amount_minor"] for each in paid["refunds"] if each["status"] == "done")
 

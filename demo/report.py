@@ -66,9 +66,6 @@ class Screen:
 
 def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], failures: Sequence[str]) -> None:
     """The table at the end, and why the run has failed."""
-    table = Table(title="What came of it", show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
     certainty = quantiles(outcome.certainty_s)
     refusals = ", ".join(f"{code} {count}" for code, count in outcome.refusals.most_common())
     faults = ", ".join(f"{kind} {outcome.faults_hit[kind]}" for kind in KINDS)
@@ -80,7 +77,7 @@ def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], 
         ("negotiated", f"{outcome.negotiated} orders had a supplier that did not answer definitely"),
         ("time to certainty", f"median {certainty['p50']} s, 95 % {certainty['p95']} s, longest {certainty['max']} s"),
         ("faults hit", faults),
-        *((name, _told(value)) for name, value in extra.items()),
+        *extra.items(),
         ("doubles", str(outcome.doubles)),
         ("dropped", str(outcome.dropped)),
         ("violations", str(len(outcome.violations))),
@@ -90,8 +87,16 @@ def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], 
         ("flows", "equal the settlement table to the cent" if outcome.flows_as_table else "DIFFER from the table"),
         ("seconds", f"{outcome.seconds:.1f}"),
     ]
-    for name, value in rows:
-        table.add_row(name, value)
+    print_table(console, dict(rows), failures)
+
+
+def print_table(console: Console, rows: Mapping[str, Any], failures: Sequence[str]) -> None:
+    """Figures by name, and under them what is wrong with them."""
+    table = Table(title="What came of it", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in rows.items():
+        table.add_row(name, _told(value))
     console.print(table)
     for failure in failures[:50]:
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False)

@@ -142,8 +142,8 @@ class Scene:
         shoppers = await self.shoppers(SHOPPERS)
         articles = await read_shelf(shoppers[0].caller)
         return Stage(
-            shoppers, self.tills, self.operator_caller, self.finance, self.controls, _titled(articles, *EVENING),
-            _titled(articles, *CODE), _titled(articles, *HELD), self.run,
+            shoppers, self.tills, self.operator_caller, self.finance, self.controls, titled(articles, *EVENING),
+            titled(articles, *CODE), titled(articles, *HELD), self.run,
         )  # fmt: skip
 
     @property
@@ -173,7 +173,8 @@ class Scene:
         return Caller(self._http, self.settings.api_url, token, self.log, patience_s=self._patience_s)
 
 
-def _titled(articles: list[Article], product: str, variant: str) -> Article:
+def titled(articles: list[Article], product: str, variant: str) -> Article:
+    """The first variant whose product's title and own begin so. Raises DemoNeeds."""
     for article in articles:
         title, _, name = article.title.rpartition(", ")
         if title.startswith(product) and name.startswith(variant):
