@@ -243,6 +243,7 @@ class PaymentWorkflow:
             if self._undecided:
                 message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
                 await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
+        await self._calm()
 
     async def _heed(self, answer: PaymentAnswer | None) -> None:
         """An answer to a question of ours; None: it was decided before that came."""
