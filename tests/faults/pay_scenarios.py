@@ -194,7 +194,7 @@ async def a_stage(platform: Platform, scenario: PayScenario) -> Stage:
 async def pay_run(
     platform: Platform, scenario: PayScenario, faults: Sequence[Fault] = (), *, hook: Hook | None = None
 ) -> PayRun:
-    """One shopper through the scenario, with each fault striking where it is meant to, or another `hook` on its calls."""
+    """One shopper through the scenario, with each fault striking where it is meant to, or a `hook` on its calls."""
     stage = await a_stage(platform, scenario)
     done = PayRun(scenario.name, faults, stage.shopper.id)
     world = World(platform, [stage.ticket], [stage.supplier], "house", stage.channel)
@@ -245,27 +245,27 @@ async def _granted(stage: Stage, scenario: PayScenario) -> dict[str, Any]:
 
 
 async def begin(stage: Stage, body: dict[str, Any]) -> None:
-    """As a patient shopper does it: what is not answered is sent again with the same key, what the channel declines is
-    tried once more with another."""
+    """As a patient shopper does it: a request without an answer is sent again with the same key, one that was accepted
+    is looked at until the channel waits, and what is declined is tried once more with another key."""
     for attempt in range(2):
-        answer = await _begun(stage, f"{stage.shopper.id}-{attempt}", body)
-        if answer.status_code == 201:
-            stage.pay_id = str(answer.json()["id"])
+        key = f"{stage.shopper.id}-{attempt}"
+        answer = await stage.platform.answered(lambda key=key: _send(stage, key, body))  # type: ignore[misc]
+        if answer.is_success and await _is_waited_for(stage, str(answer.json()["id"])):
             return
-        assert answer.json()["code"] == "payment_declined", answer.text
+        assert answer.is_success or answer.json()["code"] == "payment_declined", answer.text
     raise AssertionError("declined twice")
 
 
-async def _begun(stage: Stage, key: str, body: dict[str, Any]) -> Response:
-    platform = stage.platform
-    while True:
-        answer = await platform.begin_payment(stage.shopper, *stage.orders, channel=stage.channel, key=key, **body)
-        in_flight = answer.status_code == 409 and answer.json()["code"] == "request_in_flight"
-        if answer.status_code < 500 and answer.status_code != 202 and not in_flight:
-            return answer
-        for host, handle in (await stage.hosts()).items():
-            if host.startswith("payment/"):
-                await stage.nudge(handle, SHORT_S)
+async def _send(stage: Stage, key: str, body: dict[str, Any]) -> Response:
+    return await stage.platform.begin_payment(stage.shopper, *stage.orders, channel=stage.channel, key=key, **body)
+
+
+async def _is_waited_for(stage: Stage, pay_id: str) -> bool:
+    """Once the channel has answered: whether it lets the payer pay."""
+    stage.pay_id = pay_id
+    while (status := (await stage.platform.payment(pay_id))["status"]) == "created":
+        await stage.nudge(stage.platform.payment_host(pay_id), SHORT_S)
+    return bool(status not in ("failed", "closed"))
 
 
 # --- judging -------------------------------------------------------------------------------------------------------

@@ -33,7 +33,8 @@ SEED = int(os.environ.get("FAULTS_SEED", "20261122"))
 
 async def ledger_of(platform: Platform, account: str) -> int:
     rows = await platform.rows(
-        "SELECT coalesce(sum(debits_minor - credits_minor), 0)::bigint AS minor FROM ledger_balances WHERE account = %s",
+        "SELECT coalesce(sum(debits_minor - credits_minor), 0)::bigint AS minor FROM ledger_balances "
+        "WHERE account = %s",
         account,
     )
     return int(rows[0]["minor"])
