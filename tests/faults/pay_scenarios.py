@@ -225,7 +225,8 @@ async def pay_run(
 
 async def _granted(stage: Stage, scenario: PayScenario) -> dict[str, Any]:
     """What the shopper pays with beside cash, as the payment's body names it."""
-    platform, body = stage.platform, {}
+    platform = stage.platform
+    body: dict[str, Any] = {}
     if scenario.coins_minor:
         amount = {"amount_minor": scenario.coins_minor, "currency": "CNY"}
         path = f"/v1/users/{stage.shopper.id}/coins"

@@ -12,6 +12,7 @@ from functools import partial
 
 import pytest
 
+from api import payment_host
 from tests.faults.kinds import KINDS, Fault
 from tests.faults.pay_scenarios import PAY_SCENARIOS, PayRun, pay_calls, pay_run
 from tests.faults.scenarios import all_of
@@ -48,6 +49,24 @@ async def every_single_fault(platform: Platform, name: str) -> None:
 @pytest.mark.parametrize("name", SHORT)
 async def test_money_survives_any_fault_at_any_step(platform: Platform, name: str) -> None:
     await every_single_fault(platform, name)
+
+
+async def test_a_payment_whose_process_is_gone_is_noticed(platform: Platform) -> None:
+    """What every run here is judged by can fail."""
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    order_no = await platform.bought(shopper, ticket)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    host = payment_host.of_payment(pay_id)
+    await platform.payment_host(pay_id).terminate("an accident")
+    found = [(each.invariant, each.subject) for each in await platform.violations()]
+    assert found == [("money_has_workflow", host.id)]
+
+    await payment_host.host_again(platform.env.client, host)
+
+    await channel.paid(pay_id)
+    await platform.until_status(order_no, "issued")
+    await platform.payment_settled(pay_id)
+    assert not await platform.violations()
 
 
 @pytest.mark.long
