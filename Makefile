@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := activities adapters api benchmarks cli.py console demo domain embedded inspecting.py \
-	migrations reconcile.py seed_goods.py seed_keys.py seed_suppliers.py seeding.py settings.py simulators storage telemetry.py worker.py \
-	workflows
+	migrations reconcile.py seed_channels.py seed_goods.py seed_keys.py seed_shoppers.py seed_suppliers.py seeding.py \
+	settings.py simulators storage telemetry.py worker.py workflows
 SOURCES := $(wildcard $(PACKAGES))
 
 .DEFAULT_GOAL := help

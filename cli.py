@@ -53,7 +53,10 @@ async def _seed(settings: Settings) -> None:
     import seeding
 
     report = await seeding.run(settings)
-    _say(f"sample data: {len(report.tickets_on_shelf)} tickets on the shelf; keys of everybody in {report.keys_file}")
+    _say(
+        f"sample data: {len(report.tickets_on_shelf)} tickets on the shelf; shoppers {', '.join(report.shoppers)}; "
+        f"channels {', '.join(report.channels)}; keys and passwords of everybody in {report.keys_file}"
+    )
 
 
 @app.command()

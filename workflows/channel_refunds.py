@@ -35,6 +35,7 @@ from domain.channels import (
     RefundTold,
     Unclear,
 )
+from domain.errors import Refused
 from domain.payments import RefundNotFailed, RefundState
 from workflows.execution import at_channel, durably
 from workflows.payment_ids import HostRefund
@@ -57,7 +58,7 @@ class ChannelRefundWorkflow:
         self._told: list[RefundTold] = []
         self._state = RefundState.REFUNDING
         self._unclear_since: datetime | None = None
-        self._alarmed = False
+        self._alarms, self._alarmed = 0, False
         self._mutex = asyncio.Lock()
 
     @workflow.run
@@ -69,6 +70,7 @@ class ChannelRefundWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             return "unknown"
         self._state = self._plan.state
+        self._alarms, self._alarmed = self._plan.alarms.raised, self._plan.alarms.open
         while True:
             if self._state is RefundState.REFUNDING:
                 async with self._mutex:
@@ -173,7 +175,7 @@ class ChannelRefundWorkflow:
         plan = self._required_plan()
         if self._alarmed or (now - self._unclear_since).total_seconds() < plan.alarm_s:
             return
-        self._alarmed = True
+        self._alarms, self._alarmed = self._alarms + 1, True
         evidence: dict[str, object] = {"channel_id": plan.channel_id, "since": self._unclear_since.isoformat()}
         message = OpenMoneyCase(
             self._alarm_id, "refund_undecided", now, evidence, pay_id=plan.pay_id or None, refund_id=self._refund_id
@@ -187,7 +189,7 @@ class ChannelRefundWorkflow:
 
     @property
     def _alarm_id(self) -> str:
-        return f"xcp-{self._refund_id}-undecided"
+        return f"xcp-{self._refund_id}-unclear-{self._alarms}"
 
     @workflow.signal(description="The channel told us unasked what became of the refund.")
     async def channel_reported(self, told: RefundTold) -> None:
@@ -220,7 +222,10 @@ class ChannelRefundWorkflow:
             actor=decision.actor,
             evidence={**decision.evidence, "reason": decision.reason},
         )
-        self._state = (await durably(ChannelRefundActivities.settle_refund, message)).state
+        settled = await durably(ChannelRefundActivities.settle_refund, message)
+        if settled.refusal is not None:
+            raise Refused(settled.refusal)
+        self._state = settled.state
 
     @workflow.query(description="Where the refund stands.")
     def standing(self) -> RefundStanding:
