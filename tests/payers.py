@@ -38,6 +38,12 @@ class Channel:
         answer = await self.simulator.put(f"/control/{self.id}/faults", json=body)
         assert answer.is_success, answer.text
 
+    async def falls_silent(self) -> None:
+        """None of its callbacks reaches us any more; those that a test posts do."""
+        nowhere = {"url": "http://127.0.0.1:9/", "secret": self.secret}
+        answer = await self.simulator.put(f"/control/{self.id}/callbacks", json=nowhere)
+        assert answer.is_success, answer.text
+
     async def pay(self, pay_id: str, **act: Any) -> Response:
         """Be the payer: `outcome`, `times`, `amount_minor`, `anyway`."""
         return await self.simulator.post(f"/control/{self.id}/pay/{pay_id}", json=act)

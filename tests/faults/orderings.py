@@ -167,7 +167,6 @@ class Stage:
         if self._family.money == "after_query":
             query.may_go.set()
             await query.answered.wait()
-        await self._channel.next("pay", "callback_lost", reference=trial.pay_id)
         await self._channel.paid(trial.pay_id, outcome=self._family.outcome)
         query.may_go.set()
         await query.answered.wait()
