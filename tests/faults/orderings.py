@@ -167,7 +167,6 @@ class Stage:
         if self._family.money == "after_query":
             query.may_go.set()
             await query.answered.wait()
-        await self._channel.next("pay", "callback_lost", reference=trial.pay_id)
         await self._channel.paid(trial.pay_id, outcome=self._family.outcome)
         query.may_go.set()
         await query.answered.wait()
@@ -181,7 +180,7 @@ class Stage:
         await self._until_status(*(set(PayStatus) - {PayStatus.CREATED}))
 
     async def _callback(self, *, again: bool) -> None:
-        told = await self._channel.tells(
+        told = await self._channel.says(
             self._platform.api, self.trial.pay_id, self._family.outcome, event_id=f"evt_{self.trial.pay_id}"
         )
         assert told.is_success, told.text

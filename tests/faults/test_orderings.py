@@ -24,17 +24,17 @@ from tests.faults.orderings import (
     doubled,
     trials,
 )
-from tests.payers import Channel
 from tests.platform import Platform
 
 AT_ONCE = 12
-SAMPLE = int(os.environ.get("SAMPLE", "10"))
+SAMPLE = 10
 SEED = int(os.environ.get("FAULTS_SEED", "20261122"))
 
 
 async def ledger_of(platform: Platform, account: str) -> int:
     rows = await platform.rows(
-        "SELECT coalesce(sum(debits_minor - credits_minor), 0)::bigint AS minor FROM ledger_balances WHERE account = %s",
+        "SELECT coalesce(sum(debits_minor - credits_minor), 0)::bigint AS minor FROM ledger_balances "
+        "WHERE account = %s",
         account,
     )
     return int(rows[0]["minor"])
@@ -42,7 +42,8 @@ async def ledger_of(platform: Platform, account: str) -> int:
 
 async def played(platform: Platform, orderings: Sequence[Ordering], what: str) -> None:
     """Says what was done in one line, and fails on anything wrong."""
-    channel: Channel = await platform.a_channel(**TERMS)
+    channel = await platform.a_channel(**TERMS)
+    await channel.falls_silent()
     ticket = await platform.traders.a_ticket(stock=10 * len(orderings))
     done = await trials(platform, channel, ticket, orderings, AT_ONCE)
     violations = await platform.violations()
