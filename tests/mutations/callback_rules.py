@@ -71,7 +71,8 @@ MUTATIONS = (
         "success after cancellation",
         "money that buys nothing goes back",
         "workflows/payments.py",
-        "        if returned.refund_id is not None:\n            await begin_refund(returned.refund_id)\n\n    # --- the channel",
+        "        if returned.refund_id is not None:\n"
+        "            await begin_refund(returned.refund_id)\n\n    # --- the channel",
         "\n    # --- the channel",
         "test_money_for_an_order_that_was_canceled_goes_back_and_its_buyer_sees_that",
     ),
@@ -120,7 +121,8 @@ MUTATIONS = (
         "expiry closes at the channel",
         "paid wins over closing",
         "workflows/payments.py",
-        "            await self._book(self._required_plan().channel_id, answer.charges)\n            if self._undecided:",
+        "            await self._book(self._required_plan().channel_id, answer.charges)\n"
+        "            if self._undecided:",
         "            if self._undecided:",
         "test_who_has_paid_when_it_is_closed_wins",
     ),
@@ -272,7 +274,8 @@ MUTATIONS = (
         "an unknown pay order",
         "a decided refund is asked of the channel",
         "workflows/payments.py",
-        "        if returned.refund_id is not None:\n            await begin_refund(returned.refund_id)\n        return self.standing()",
+        "        if returned.refund_id is not None:\n"
+        "            await begin_refund(returned.refund_id)\n        return self.standing()",
         "        return self.standing()",
         "test_money_for_an_unknown_pay_order_is_kept_answered_and_a_persons_case",
     ),
