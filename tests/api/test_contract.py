@@ -29,10 +29,21 @@ import seeding
 from api import contract
 from embedded.stack import Stack, StackOptions
 from settings import Settings
+from simulators.payment.channels import opened
 from storage.database import Database
 from storage.supplier_contracts import get_supplier
 from tests.api.contract_fuzzing import Findings, Pools, fuzz
-from tests.api.contract_world import BUYER, LEAVING, OTHER, PASSWORD, ROLES, SHOPPER, World, callback_body
+from tests.api.contract_world import (
+    BUYER,
+    LEAVING,
+    OTHER,
+    PASSWORD,
+    ROLES,
+    SHOPPER,
+    World,
+    callback_body,
+    channel_notice,
+)
 
 SEED = 20261122
 CONFORMANCE: list[Any] = [
@@ -48,12 +59,17 @@ QUICK = (BUYER, SHOPPER, "operations", "anonymous", "admin")
 ONLY_TOLD = frozenset(
     {
         "POST /v1/callbacks/suppliers/{supplier_id}",
+        "POST /v1/callbacks/payments/{channel_id}",
+        "POST /v1/vouchers/claim",
         "POST /v1/gate/redemptions",
         "POST /v1/users/login",
         "POST /v1/users/logout",
     }
 )
 """Signed, with a code or a password that only its owner has, or at the end of a role: nothing generated succeeds."""
+
+CHANNEL_SECRET = opened("paybridge", "paybridge").callback_secret
+"""As the sample data's contract has it: the simulator's own."""
 
 Parameters = dict[str, str]
 Wish = tuple[Parameters, Any]
@@ -374,6 +390,26 @@ STORY: Story = {
     "POST /v1/suppliers/{supplier_id}/catalog-syncs": ("operations", _plain(supplier_id="grandstand")),
     "GET /v1/suppliers/{supplier_id}/catalog-sync": ("support", _plain(supplier_id="grandstand")),
     "POST /v1/callbacks/suppliers/{supplier_id}": ("supplier", _plain(supplier_id="northgate")),
+    "GET /v1/payment-channels": (SHOPPER, _plain()),
+    "GET /v1/payment-channels/{channel_id}": ("finance", _plain(channel_id="paybridge")),
+    "PUT /v1/payment-channels/{channel_id}": (
+        "finance",
+        lambda world: (
+            {"channel_id": world.fresh("channel")[:40]},
+            _example("PUT /v1/payment-channels/{channel_id}"),
+        ),
+    ),
+    "POST /v1/payments": (
+        SHOPPER,
+        lambda world: ({}, {**_example("POST /v1/payments"), "order_nos": [world.bought()]}),
+    ),
+    "GET /v1/payments": (SHOPPER, _plain()),
+    "GET /v1/payments/{payment_id}": (SHOPPER, lambda world: ({"payment_id": world.paying()}, None)),
+    "POST /v1/payments/{payment_id}/cancel": (
+        SHOPPER,
+        _of("POST /v1/payments/{payment_id}/cancel", World.paying, "payment_id"),
+    ),
+    "POST /v1/callbacks/payments/{channel_id}": ("channel", _plain(channel_id="paybridge")),
     "GET /livez": ("anonymous", _plain()),
     "GET /readyz": ("anonymous", _plain()),
     "GET /metrics": ("anonymous", _plain()),
@@ -409,6 +445,9 @@ def _send(world: World, role: str, method: str, path: str, body: Any) -> httpx2.
     if role == "supplier":
         content = callback_body("00000000-0000-0000-0000-000000000000")
         return world.http.request(method, path, content=content, headers=world.signed(content))
+    if role == "channel":
+        content = channel_notice(world.paying())
+        return world.http.request(method, path, content=content, headers=world.signed(content, CHANNEL_SECRET))
     if isinstance(body, bytes):
         headers = {**world.headers(role), "content-type": "application/x-ndjson"}
         return world.http.request(method, path, content=body, headers=headers)
@@ -422,6 +461,8 @@ def pools(world: World) -> Pools:
     return {
         "order_no": orders,
         "checkout_id": [world.checkout()],
+        "payment_id": [world.paying(), world.paying()],
+        "channel_id": [world.new_channel()],
         "user_id": [str(world.new_shopper()["user"]["id"])],
         "line_no": ["1"],
         "unit": ["0"],
