@@ -71,8 +71,8 @@ MUTATIONS = (
         "success after cancellation",
         "money that buys nothing goes back",
         "workflows/payments.py",
-        "        if returned.refund_id is not None:\n            await begin_refund(returned.refund_id)\n\n    # --- the channel",
-        "\n    # --- the channel",
+        "await begin_refund(returned.refund_id)\n\n",
+        "pass\n\n",
         "test_money_for_an_order_that_was_canceled_goes_back_and_its_buyer_sees_that",
     ),
     Mutation(
@@ -120,8 +120,8 @@ MUTATIONS = (
         "expiry closes at the channel",
         "paid wins over closing",
         "workflows/payments.py",
-        "        if isinstance(answer, Paid):\n            await self._heed(answer)\n        if isinstance(answer, Closed | Paid)",
-        "        if isinstance(answer, Closed | Paid)",
+        "await self._heed(answer)\n        if isinstance(answer, Closed | Paid)",
+        "pass\n        if isinstance(answer, Closed | Paid)",
         "test_who_has_paid_when_it_is_closed_wins",
     ),
     Mutation(
@@ -272,8 +272,8 @@ MUTATIONS = (
         "an unknown pay order",
         "a decided refund is asked of the channel",
         "workflows/payments.py",
-        "        if returned.refund_id is not None:\n            await begin_refund(returned.refund_id)\n        return self.standing()",
-        "        return self.standing()",
+        "await begin_refund(returned.refund_id)\n        return self.standing()",
+        "pass\n        return self.standing()",
         "test_money_for_an_unknown_pay_order_is_kept_answered_and_a_persons_case",
     ),
     Mutation(
