@@ -106,8 +106,8 @@ class Gate:
 
 @dataclass(slots=True)
 class Trial:
-    """One run of an ordering. `wrong` is empty where all is well; `late`: the machine was slow, and time ran out earlier
-    than it should have, so that it was another ordering."""
+    """One run of an ordering. `wrong` is empty where all is well; `late`: the machine was slow, and time ran out before
+    its turn, so that it was another ordering."""
 
     ordering: Ordering
     pay_id: str = ""
