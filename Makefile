@@ -10,7 +10,7 @@ SOURCES := $(wildcard $(PACKAGES))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo torment test check format bench contract faults constraints clean
+.PHONY: help up demo torment test check format bench contract faults mutations constraints clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -59,6 +59,9 @@ faults: $(STAMP)  ## Every single fault at every activity call, seeded pairs (FA
 		pay_unpaid; do $(BIN)/pytest -m long -s "$(MONEY)[$$name]" || exit 1; done
 	@for name in pay pay_refund; do $(BIN)/pytest -m long -s "$(MONEY_PAIRS)[$$name]" || exit 1; done
 	$(BIN)/pytest -m long -s tests/faults/test_orderings.py tests/faults/test_cut_off.py
+
+mutations: $(STAMP)  ## Takes the rules of payment callbacks out, one by one: the story of each has to fail
+	$(BIN)/python -m tests.mutations.callback_rules
 
 # New pins: after a change of the dependencies in pyproject.toml, or to take newer releases. uv is needed here only.
 constraints:  ## Writes constraints.txt and ops/requirements.txt anew (installs uv into .venv-uv)

@@ -100,6 +100,9 @@ async def _prepare(cx: Connection, name: str, product: ProductDetail, actor: str
         elif product.row["kind"] == "physical":
             movement = Movement(f"seed/{WEST}/{sku_id}", sku_id, "received", WEST_PIECES, WEST, "sample data")
             await stock.apply_movement(cx, movement, actor=actor, now=now)
+    if name in LATE_PAYMENT:
+        changes = {"late_payment": str(LATE_PAYMENT[name])}
+        await catalog_writing.edit_product(cx, product.row["id"], changes, if_version=None, actor=actor, now=now)
     for event in ON_SHELF_BY:
         await catalog_writing.move_product(cx, product.row["id"], event, actor=actor, now=now, reason="sample data")
 

@@ -243,7 +243,7 @@ class OpenRefund:
 class RefundPlan:
     """A refund as its process goes on with it. `cash_minor` is what the channel gives back; the rest is ours.
 
-    `refund_no` is the number at the channel; `sent`: it may have been sent under it already.
+    `refund_no` is the number at the channel; `route`: which way it went back, where it has.
     """
 
     refund_id: str
@@ -256,6 +256,7 @@ class RefundPlan:
     call_timeout_s: float
     alarm_s: float
     alarms: Alarms = Alarms()
+    route: str = "channel"
 
 
 @dataclass(frozen=True, slots=True)

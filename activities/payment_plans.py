@@ -71,4 +71,5 @@ async def refund_plan(cx: Connection, refund: Mapping[str, Any]) -> RefundPlan:
         call_timeout_s=row.call_timeout_s if row else 0,
         alarm_s=row.alarm_s if row else 0,
         alarms=Alarms(*await order_exceptions.alarms(cx, "refund_undecided", refund_id=refund["id"])),
+        route=refund["route"],
     )

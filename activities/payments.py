@@ -261,8 +261,8 @@ async def _settle_by_hand(cx: Connection, message: ChargeDecision, case: dict[st
     """Somebody was paid back, or otherwise satisfied, outside the channel. Idempotency: the transfer's key."""
     told = case["evidence"]
     channel_id, payment_id = told["channel_id"], told["payment_id"]
-    await charges.settle_otherwise(cx, channel_id, payment_id)
     pay = await pay_orders.load(cx, case["pay_id"]) if case["pay_id"] else None
+    await charges.settle_otherwise(cx, channel_id, payment_id)
     if (await payment_channels.get_channel(cx, channel_id)).currency == told["currency"]:
         buyer_id = pay.buyer_id if pay else None
         booked = settled_by_hand(channel_id, payment_id, buyer_id, told["amount_minor"], told["currency"], message.at)

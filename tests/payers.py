@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -54,30 +53,32 @@ class Channel:
         answer = await self.pay(pay_id, **act)
         assert answer.is_success, answer.text
 
-    async def tells(self, api: AsyncClient, pay_id: str, says: str, *, event_id: str = "") -> Response:
-        """A callback of a channel that speaks the native protocol, about that payment: `says` it is paid or failed,
+    async def says(self, api: AsyncClient, pay_id: str, says: str, *, event_id: str | None = None) -> Response:
+        """A callback of a channel that speaks the native protocol, about that payment: it is `paid` or `failed`,
         whatever the book has."""
         (data,) = await self.truth(pay_id)
         if says == "failed":
             data |= {"status": "failed", "failure": "payment_declined", "charges": []}
-        return await self._send(api, {"type": f"payment.{says}", "data": data}, event_id)
+        told = {"type": f"payment.{says}", "data": data, "at": datetime.now(UTC).isoformat()}
+        return await self.tells(api, told, event_id=event_id)
 
-    async def tells_of_refund(self, api: AsyncClient, pay_id: str, refund_no: str, says: str) -> Response:
-        """The same about a refund: `says` it is done or refused."""
+    async def says_of_refund(self, api: AsyncClient, pay_id: str, refund_no: str, says: str) -> Response:
+        """The same about a refund: it is `done` or `refused`."""
         (payment,) = await self.truth(pay_id)
         (data,) = [each for each in payment["refunds"] if each["refund_no"] == refund_no]
-        refusal = "account_closed" if says == "refused" else None
-        data |= {"status": says, "refusal": refusal}
-        return await self._send(api, {"type": f"refund.{says}", "data": data}, "")
+        data |= {"status": says, "refusal": "account_closed" if says == "refused" else None}
+        return await self.tells(api, {"type": f"refund.{says}", "data": data, "at": datetime.now(UTC).isoformat()})
 
-    async def _send(self, api: AsyncClient, notice: dict[str, Any], event_id: str) -> Response:
-        now, name = datetime.now(UTC), event_id or f"evt_{secrets.token_hex(8)}"
-        body = json.dumps({**notice, "at": now.isoformat()})
+    async def tells(
+        self, api: AsyncClient, told: dict[str, Any], *, event_id: str | None = None, secret: str | None = None
+    ) -> Response:
+        """A callback of the native protocol with that notice, whatever the book has; signed as agreed, or otherwise."""
+        body, now, name = json.dumps(told), datetime.now(UTC), event_id or f"evt_{next(_numbers)}"
         headers = {
             "content-type": "application/json",
             "webhook-id": name,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(self.secret).sign(name, now, body),
+            "webhook-signature": Webhook(secret or self.secret).sign(name, now, body),
         }
         return await api.post(f"/v1/callbacks/payments/{self.id}", content=body.encode(), headers=headers)
 

@@ -319,7 +319,14 @@ class Platform:
 
     async def restart_workers(self) -> None:
         """What the workers have in hand is cut off, unanswered, and others go on."""
+        async with self.without_workers():
+            pass
+
+    @asynccontextmanager
+    async def without_workers(self) -> AsyncIterator[None]:
+        """What the workers have in hand is cut off; nobody works until the block is left, then others do."""
         await self.workers.__aexit__(None, None, None)
+        yield
         workers = Workers(self.settings, self.env.client, self.database, interceptors=[self.interference])
         self.workers = await self.stack.enter_async_context(workers)
 

@@ -238,9 +238,12 @@ class PaymentWorkflow:
             await self._heed(answer)
 
     async def _end_unpaid(self, ending: Ending) -> None:
+        """Nobody can pay it any more. What was paid, if anything, is no payment of it, and a person has been told."""
         async with self._mutex:
-            message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
-            await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
+            if self._undecided:
+                message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
+                await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
+        await self._calm()
 
     async def _heed(self, answer: PaymentAnswer | None) -> None:
         """An answer to a question of ours; None: it was decided before that came."""

@@ -156,7 +156,7 @@ async def _refused_after_all(call: Call, channel: Channel, platform: Platform) -
             "SELECT c.reference FROM refunds r JOIN charges c USING (channel_id, payment_id) WHERE r.id = %s",
             call.message.refund_id,
         )
-        told = await channel.tells_of_refund(platform.api, row["reference"], call.message.refund_no, "refused")
+        told = await channel.says_of_refund(platform.api, row["reference"], call.message.refund_no, "refused")
         assert told.is_success, told.text
     return answer
 

@@ -182,7 +182,7 @@ class Stage:
         await self._until_status(*(set(PayStatus) - {PayStatus.CREATED}))
 
     async def _callback(self, *, again: bool) -> None:
-        told = await self._channel.tells(
+        told = await self._channel.says(
             self._platform.api, self.trial.pay_id, self._family.outcome, event_id=f"evt_{self.trial.pay_id}"
         )
         assert told.is_success, told.text

@@ -2,33 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from simulators.payment.channels import opened
-from tests.payers import Channel
+from tests.money import nothing_is_owed, stands
 from tests.platform import Platform
-from tests.traders import Caller
-
-
-async def ledger(platform: Platform, account: str) -> int:
-    """What an account owes or is owed: debits less credits, minor units."""
-    rows = await platform.rows(
-        "SELECT coalesce(sum(debits_minor - credits_minor), 0)::bigint AS minor FROM ledger_balances "
-        "WHERE account = %s",
-        account,
-    )
-    return int(rows[0]["minor"])
-
-
-def stands(order: dict[str, Any]) -> tuple[str, str, str]:
-    return order["status"], order["payment_status"], order["refund_status"]
-
-
-async def nothing_is_owed(platform: Platform, shopper: Caller, channel: Channel, pay_id: str, kept_minor: int) -> None:
-    """The buyer is owed nothing, and the channel holds for us what it really holds: `kept_minor`."""
-    assert await ledger(platform, f"buyer:{shopper.id}:unapplied") == 0
-    assert await ledger(platform, f"channel:{channel.id}:clearing") == kept_minor
-    assert await channel.held_minor(pay_id) == kept_minor
 
 
 async def test_an_order_is_issued_when_its_payer_has_paid(platform: Platform) -> None:
