@@ -48,7 +48,11 @@ async def played(platform: Platform, orderings: Sequence[Ordering], what: str) -
     done = await trials(platform, channel, ticket, orderings, AT_ONCE)
     violations = await platform.violations()
     wrong = [str(each) for each in done if each.wrong]
-    print(f"\norderings: {what}: {len(done)} orderings, {len(wrong)} wrong ends, {len(violations)} violations")
+    late = sum(each.late for each in done)
+    print(
+        f"\norderings: {what}: {len(done)} orderings, {late} whose time ran out too early, {len(wrong)} wrong ends, "
+        f"{len(violations)} violations"
+    )
     assert not wrong, "\n".join(wrong)
     assert not violations, "\n".join(map(str, violations))
     assert await ledger_of(platform, f"channel:{channel.id}:clearing") == await channel.held_minor()

@@ -154,8 +154,28 @@ async def order_refunded_at_channel(platform: Platform) -> str:
     return order_workflow_id(sale.order_no)
 
 
+async def order_free(platform: Platform) -> str:
+    """It costs nothing: nobody pays it, and nobody is waited for."""
+    gift = await platform.a_ticket((await platform.a_supplier(), 0), price_minor=0)
+    order_no = await platform.bought(await platform.a_shopper(), gift)
+    await platform.settled(order_no)
+    return order_workflow_id(order_no)
+
+
+async def payment_unclear(platform: Platform) -> str:
+    """Its channel stays silent until a person is told, and then says that it is paid."""
+    sale = await a_sale(platform)
+    await sale.channel.falls_silent()
+    await sale.channel.next("query", "error_before", count=10)
+    await sale.channel.paid(sale.pay_id)
+    await platform.payment_settled(sale.pay_id)
+    cases = await platform.rows("SELECT state FROM order_exceptions WHERE pay_id = %s", sale.pay_id)
+    assert [case["state"] for case in cases] == ["resolved"]
+    return payment_workflow_id(sale.pay_id)
+
+
 PAY_BRANCHES: tuple[Branch, ...] = (
     payment_paid_by_callback, payment_paid_by_query, payment_expired, payment_late_with_successor, payment_paid_twice,
     payment_canceled, refund_done, refund_pending, refund_refused_and_retried, order_paid, order_kept_then_paid,
-    order_expired_unpaid, order_refunded_at_channel,
+    order_expired_unpaid, order_refunded_at_channel, order_free, payment_unclear,
 )  # fmt: skip
