@@ -10,7 +10,7 @@ SOURCES := $(wildcard $(PACKAGES))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo torment test check format bench contract faults constraints clean
+.PHONY: help up demo torment test check format bench contract faults mutations constraints clean
 
 help:  ## Shows this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -46,13 +46,22 @@ contract: $(STAMP)  ## Schemathesis over the whole API as every role, with bound
 
 SINGLES := tests/faults/test_each_step.py::test_every_scenario_survives_any_fault_at_any_step
 PAIRS := tests/faults/test_each_step.py::test_pairs_of_faults_do_not_add_up_to_a_loss
+MONEY := tests/faults/test_money_at_each_step.py::test_money_of_every_scenario_survives_any_fault_at_any_step
+MONEY_PAIRS := tests/faults/test_money_at_each_step.py::test_pairs_of_faults_lose_no_money
 # A process each: a scenario makes a supplier per run, and hundreds of their queues in one process measure that process.
-faults: $(STAMP)  ## Every single fault at every activity call, then seeded pairs (FAULTS_SEED=)
+faults: $(STAMP)  ## Every single fault at every activity call, seeded pairs (FAULTS_SEED=), every ordering
 	@for name in issue_locked two_lines cancel expire negotiate resend reject promotion promotion_undone \
 		promotion_refunded codes_undone gate topup topup_refused parcel parcel_split parcel_refused parcel_lost mixed; do \
 		$(BIN)/pytest -m long -s "$(SINGLES)[$$name]" || exit 1; done
 	@for name in issue issue_locked two_lines negotiate parcel mixed; do \
 		$(BIN)/pytest -m long -s "$(PAIRS)[$$name]" || exit 1; done
+	@for name in pay_query pay_two_orders pay_refund pay_refund_pending pay_late pay_late_refund pay_twice pay_mixed \
+		pay_unpaid; do $(BIN)/pytest -m long -s "$(MONEY)[$$name]" || exit 1; done
+	@for name in pay pay_refund; do $(BIN)/pytest -m long -s "$(MONEY_PAIRS)[$$name]" || exit 1; done
+	$(BIN)/pytest -m long -s tests/faults/test_orderings.py tests/faults/test_cut_off.py
+
+mutations: $(STAMP)  ## Takes the rules of payment callbacks out, one by one: the story of each has to fail
+	$(BIN)/python -m tests.mutations.callback_rules
 
 # New pins: after a change of the dependencies in pyproject.toml, or to take newer releases. uv is needed here only.
 constraints:  ## Writes constraints.txt and ops/requirements.txt anew (installs uv into .venv-uv)

@@ -5,7 +5,6 @@ Idempotency of all: the refund's state, under its row's lock. Lock order: order,
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from temporalio import activity
@@ -15,7 +14,9 @@ from activities.order_money import flow_when_back
 from activities.order_writes import save
 from activities.payment_messages import FailRefund, OpenRefund, RefundPlan, RefundStanding, RetryRefund, SettleRefund
 from activities.payment_plans import refund_plan
-from domain.ledger import Transfer, unapplied
+from domain.balances import CoinsUnfit
+from domain.errors import Refusal
+from domain.ledger import Transfer, cash, clearing, unapplied
 from domain.order import Order
 from domain.orders import OrderStatus
 from domain.pay_order import given_back, unapplied_again
@@ -41,7 +42,16 @@ class ChannelRefundActivities:
 
     @activity.defn
     async def settle_refund(self, message: SettleRefund) -> RefundStanding:
-        """The money is back: its line, its pay order, coins and vouchers, flows and ledger follow. Once."""
+        """The money is back: its line, its pay order, coins and vouchers, flows and ledger follow. Once.
+
+        Refused, with nothing changed, where it was to become coins and the buyer's are of another currency.
+        """
+        try:
+            return await self._settle(message)
+        except CoinsUnfit as unfit:
+            return RefundStanding(message.refund_id, RefundState.FAILED, Refusal.of(unfit))
+
+    async def _settle(self, message: SettleRefund) -> RefundStanding:
         async with self._database.transaction() as cx:
             order = await _order_of(cx, message.refund_id)
             row = await _locked(cx, message.refund_id)
@@ -171,9 +181,6 @@ async def _money_follows(cx: Connection, row: dict[str, Any], message: SettleRef
         return transfers
     channel = await payment_channels.get_channel(cx, row["channel_id"])
     if channel.currency == row["currency"]:
-        transfers.append(_paid_out(row, buyer_id, at))
+        out_of = cash(channel.id) if message.route == "by_hand" else clearing(channel.id)
+        transfers.append(given_back(out_of, channel.id, row["id"], buyer_id, row["cash_minor"], row["currency"], at))
     return transfers
-
-
-def _paid_out(row: dict[str, Any], buyer_id: str | None, at: datetime) -> Transfer:
-    return given_back(row["channel_id"], row["id"], buyer_id, row["cash_minor"], row["currency"], at)

@@ -21,6 +21,14 @@ class OpenPayment:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarms:
+    """Cases about a channel's silence: how many there have been, and whether one is open."""
+
+    raised: int = 0
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedPart:
     """One order of a pay order; `state` as in storage (`open`, `served`, `returned`, `released`)."""
 
@@ -47,6 +55,8 @@ class PaymentPlan:
     alarm_s: float
     reason: str = ""
     refunds: tuple[str, ...] = ()
+    paid_at: datetime | None = None
+    alarms: Alarms = Alarms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +243,7 @@ class OpenRefund:
 class RefundPlan:
     """A refund as its process goes on with it. `cash_minor` is what the channel gives back; the rest is ours.
 
-    `refund_no` is the number at the channel; `sent`: it may have been sent under it already.
+    `refund_no` is the number at the channel; `route`: which way it went back, where it has.
     """
 
     refund_id: str
@@ -245,6 +255,8 @@ class RefundPlan:
     schedule: QuerySchedule
     call_timeout_s: float
     alarm_s: float
+    alarms: Alarms = Alarms()
+    route: str = "channel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +314,11 @@ class DecideRefund:
 
 @dataclass(frozen=True, slots=True)
 class RefundStanding:
+    """`refusal`: why it could not be settled as a person wanted."""
+
     refund_id: str
     state: RefundState
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from activities.payment_messages import PaymentPlan, PlannedPart, RefundPlan
+from activities.payment_messages import Alarms, PaymentPlan, PlannedPart, RefundPlan
 from domain.channels import QuerySchedule
 from domain.pay_order import PayOrder
 from domain.payments import RefundState
-from storage import payment_channels, refunds
+from storage import order_exceptions, payment_channels, refunds
 from storage.database import Connection
 from storage.payments import PaymentChannelRow
 
@@ -36,7 +36,9 @@ async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
         call_timeout_s=row.call_timeout_s if row else 0,
         alarm_s=row.alarm_s if row else 0,
         reason=pay.reason,
+        alarms=Alarms(*await order_exceptions.alarms(cx, "payment_undecided", pay_id=pay.id)),
         refunds=tuple(await refunds.open_of_payment(cx, pay.id)),
+        paid_at=pay.paid_at,
     )
 
 
@@ -68,4 +70,6 @@ async def refund_plan(cx: Connection, refund: Mapping[str, Any]) -> RefundPlan:
         schedule=schedule_of(row),
         call_timeout_s=row.call_timeout_s if row else 0,
         alarm_s=row.alarm_s if row else 0,
+        alarms=Alarms(*await order_exceptions.alarms(cx, "refund_undecided", refund_id=refund["id"])),
+        route=refund["route"],
     )

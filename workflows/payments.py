@@ -74,11 +74,13 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """It is to be closed at its channel; unless it turns out paid, it ends so."""
+    """It is to be closed at its channel; unless it turns out paid, it ends so. `never_there`: the channel would not
+    have it, so there is nothing to be closed."""
 
     status: Literal["failed", "closed"]
     reason: str
     actor: str = "system"
+    never_there: bool = False
 
 
 @workflow.defn
@@ -98,7 +100,7 @@ class PaymentWorkflow:
         self._gone: set[int] = set()
         self._paid_at: datetime | None = None
         self._unclear_since: datetime | None = None
-        self._alarmed = False
+        self._alarms, self._alarmed = 0, False
         self._mutex = asyncio.Lock()
 
     @workflow.run
@@ -107,15 +109,17 @@ class PaymentWorkflow:
         ours = await self._open()
         if ours and self._undecided:
             await self._until_decided()
+        if not ours:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            return "unknown"
+        await self._calm()
         while True:
-            if ours:
-                await self._use_money()
+            await self._use_money()
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not self._to_be_used():
-                break
-        if ours:
-            await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
-        return str(self._status) if ours else "unknown"
+                await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
+                if workflow.all_handlers_finished() and not self._to_be_used():  # nothing was told meanwhile
+                    return str(self._status)
 
     # --- opening -----------------------------------------------------------------------------------------------
 
@@ -129,7 +133,8 @@ class PaymentWorkflow:
             self._answer = PayAnswer(self._status, refusal=refusal)
             return False
         plan = self._plan = opened.plan
-        self._status, self._parts = plan.status, plan.parts
+        self._status, self._parts, self._paid_at = plan.status, plan.parts, plan.paid_at
+        self._alarms, self._alarmed = plan.alarms.raised, plan.alarms.open
         if self._status is not PayStatus.CREATED:
             failed = self._status is PayStatus.FAILED
             refusal_of = Refusal.of(PaymentDeclined(plan.reason)) if failed else None
@@ -165,7 +170,7 @@ class PaymentWorkflow:
 
     async def _create(self) -> None:
         """Repeated with the same reference until the answer is clear: the channel makes it once."""
-        self._creating, tries = True, 0
+        self._creating, tries, perhaps_there = True, 0, False
         while self._status is PayStatus.CREATED and self._ending is None:
             answer = await self._unless_decided(self._call_create())
             if isinstance(answer, Created):
@@ -176,8 +181,9 @@ class PaymentWorkflow:
                 self._answer = self._answer or PayAnswer(self._status)
                 self._show()
             elif isinstance(answer, Declined):
-                self._ending = self._ending or Ending("failed", answer.code)
+                self._ending = self._ending or Ending("failed", answer.code, never_there=not perhaps_there)
             elif answer is not None:
+                perhaps_there = perhaps_there or isinstance(answer, Unclear)
                 pause = timedelta(seconds=self._required_plan().schedule.interval_s(tries))
                 with suppress(TimeoutError):
                     await workflow.wait_condition(
@@ -214,6 +220,9 @@ class PaymentWorkflow:
         """
         ending = self._ending
         assert ending is not None
+        if ending.never_there:
+            await self._end_unpaid(ending)
+            return
         self._closes += 1
         on_its_way = self._creating
         answer = await self._unless_decided(self._call_close())
@@ -229,9 +238,11 @@ class PaymentWorkflow:
             await self._heed(answer)
 
     async def _end_unpaid(self, ending: Ending) -> None:
+        """Nobody can pay it any more. What was paid, if anything, is no payment of it, and a person has been told."""
         async with self._mutex:
-            message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
-            await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
+            if self._undecided:
+                message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
+                await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
         await self._calm()
 
     async def _heed(self, answer: PaymentAnswer | None) -> None:
@@ -454,7 +465,7 @@ class PaymentWorkflow:
         self._unclear_since = self._unclear_since or now
         if self._alarmed or (now - self._unclear_since).total_seconds() < plan.alarm_s:
             return
-        self._alarmed = True
+        self._alarms, self._alarmed = self._alarms + 1, True
         evidence: dict[str, object] = {"channel_id": plan.channel_id, "since": self._unclear_since.isoformat()}
         message = OpenMoneyCase(self._alarm_id, "payment_undecided", now, evidence, pay_id=self._pay_id)
         await durably(PaymentActivities.open_money_case, message)
@@ -468,7 +479,7 @@ class PaymentWorkflow:
 
     @property
     def _alarm_id(self) -> str:
-        return f"xcp-{self._pay_id}-undecided"
+        return f"xcp-{self._pay_id}-unclear-{self._alarms}"
 
     # --- small parts -------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ we asked about, is evidence of nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
@@ -87,6 +88,9 @@ class _NoticeBody(_Body):
 
 
 class _PaymentNotice(_Body):
+    """`at`: when it happened, which may be long before it is told."""
+
+    at: _Moment | None = None
     data: PaymentBody
 
 
@@ -167,6 +171,8 @@ def read_notice(event_id: str, body: bytes) -> ChannelEvent:
         answer = Unclear("unreadable") if told is None else judge_payment(told.data)
         if told is None or isinstance(answer, Unclear):
             raise CallbackRefused("the notice is of a payment that can't be read")
+        if isinstance(answer, PaymentFailed):
+            answer = replace(answer, at=told.at)
         return PaymentTold(event_id, told.data.reference, answer)
     if subject == "refund":
         given_back = read(_RefundNotice, body)

@@ -187,7 +187,7 @@ def _payment_told(event: EventBody) -> ChannelEvent:
     if event.type == "payment_intent.canceled":
         return PaymentTold(event.id, pay_id, Closed())
     if event.type == "payment_intent.payment_failed":
-        return PaymentTold(event.id, pay_id, PaymentFailed(intent.failure_code()))
+        return PaymentTold(event.id, pay_id, PaymentFailed(intent.failure_code(), _at(event.created)))
     paid = _paid(intent, _at(event.created))
     return NothingTold(event.id) if isinstance(paid, Unclear) else PaymentTold(event.id, pay_id, paid)
 

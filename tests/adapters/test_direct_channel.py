@@ -405,8 +405,10 @@ async def test_a_repeated_callback_is_the_same_event(direct: Simulated) -> None:
         assert first == second
 
 
-@pytest.mark.parametrize("kind", ["callback_contradict", "callback_reordered"])
-async def test_a_failure_after_the_success_is_told_as_another_event(direct: Simulated, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "is_older"), [("callback_contradict", False), ("callback_reordered", True)])
+async def test_a_failure_after_the_success_is_another_event_and_says_when_it_failed(
+    direct: Simulated, kind: str, is_older: bool
+) -> None:
     async with receiving() as receiver:
         await direct.faults(params={"contradict_ms": 100, "reorder_ms": 100})
         await direct.force("pay", kind)
@@ -416,7 +418,10 @@ async def test_a_failure_after_the_success_is_told_as_another_event(direct: Simu
         assert isinstance(success, PaymentTold)
         assert isinstance(failure, PaymentTold)
         assert isinstance(success.answer, Paid)
-        assert failure.answer == PaymentFailed("payment_declined")
+        assert isinstance(failure.answer, PaymentFailed)
+        assert failure.answer.at is not None
+        assert failure.answer.code == "payment_declined"
+        assert (failure.answer.at <= success.answer.charges[0].paid_at) is is_older
         assert success.event_id != failure.event_id
 
 

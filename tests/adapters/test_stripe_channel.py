@@ -88,7 +88,8 @@ def test_a_declined_card_tells_the_bank_s_reason_and_a_canceled_intent_is_closed
     failed = an_intent(
         status="requires_payment_method", last_payment_error={"code": "card_declined", "decline_code": "lost_card"}
     )
-    assert told("payment_intent.payment_failed", failed) == PaymentTold("evt_1", "pay-1", PaymentFailed("lost_card"))
+    lost = PaymentTold("evt_1", "pay-1", PaymentFailed("lost_card", NOW))
+    assert told("payment_intent.payment_failed", failed) == lost
     assert told("payment_intent.canceled", an_intent(status="canceled")) == PaymentTold("evt_1", "pay-1", Closed())
 
 

@@ -194,7 +194,15 @@ class World:
         return str(self.post("admin", "/v1/promotions", dict(body))["id"])
 
     def new_voucher(self) -> str:
-        return str(self.post("admin", "/v1/vouchers", dict(contract.BODIES["post", "/v1/vouchers"]))["id"])
+        return str(self._voucher()["id"])
+
+    def voucher_code(self) -> str:
+        """The code of a voucher that is nobody's yet."""
+        return str(self._voucher()["code"])
+
+    def _voucher(self) -> Json:
+        body = {name: value for name, value in contract.BODIES["post", "/v1/vouchers"].items() if name != "user_id"}
+        return self.post("admin", "/v1/vouchers", body)
 
     def new_coupon(self) -> Json:
         """A coupon that nobody has: its id and its code."""

@@ -32,7 +32,7 @@ from settings import Settings
 from storage.database import Database
 from storage.supplier_contracts import get_supplier
 from tests.api.contract_fuzzing import Findings, Pools, fuzz
-from tests.api.contract_world import BUYER, OTHER, ROLES, World, callback_body
+from tests.api.contract_world import BUYER, LEAVING, OTHER, PASSWORD, ROLES, SHOPPER, World, callback_body
 
 SEED = 20261122
 CONFORMANCE: list[Any] = [
@@ -42,11 +42,18 @@ CONFORMANCE: list[Any] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-QUICK = (BUYER, "operations", "anonymous", "admin")
+QUICK = (BUYER, SHOPPER, "operations", "anonymous", "admin")
 """The roles of the short run; `admin` comes last, since it may revoke the others' keys."""
 
-ONLY_TOLD = frozenset({"POST /v1/callbacks/suppliers/{supplier_id}", "POST /v1/gate/redemptions"})
-"""Signed, or with a code that only a buyer has: nothing generated succeeds."""
+ONLY_TOLD = frozenset(
+    {
+        "POST /v1/callbacks/suppliers/{supplier_id}",
+        "POST /v1/gate/redemptions",
+        "POST /v1/users/login",
+        "POST /v1/users/logout",
+    }
+)
+"""Signed, with a code or a password that only its owner has, or at the end of a role: nothing generated succeeds."""
 
 Parameters = dict[str, str]
 Wish = tuple[Parameters, Any]
@@ -65,7 +72,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         keys = json.loads((stack.data_dir / "keys.json").read_text())
         tokens = {name.removeprefix("opr_"): token for name, token in keys["operators"].items()}
         tokens |= {BUYER: keys["distributors"]["meridian"], OTHER: keys["distributors"]["harbour"]}
-        yield World(stack.settings.api_url, tokens, await _secret(stack.settings))
+        world = World(stack.settings.api_url, tokens, await _secret(stack.settings))
+        tokens[SHOPPER] = (await asyncio.to_thread(world.new_shopper))["token"]
+        yield world
 
 
 async def _secret(settings: Settings) -> str:
@@ -104,7 +113,35 @@ def _of(label: str, make: Callable[[World], str], name: str) -> Callable[[World]
     return lambda world: ({name: make(world)}, _example(label))
 
 
+def _leave(world: World) -> Wish:
+    world.tokens[LEAVING] = world.new_shopper()["token"]
+    return {}, None
+
+
+def _shopper(label: str) -> Callable[[World], Wish]:
+    return _of(label, lambda world: str(world.new_shopper()["user"]["id"]), "user_id")
+
+
 STORY: Story = {
+    "POST /v1/checkouts": (SHOPPER, lambda _: ({}, _example("POST /v1/checkouts"))),
+    "GET /v1/checkouts/{checkout_id}": (SHOPPER, lambda world: ({"checkout_id": world.checkout()}, None)),
+    "POST /v1/users": (
+        "anonymous",
+        lambda world: ({}, {**_example("POST /v1/users"), "email": f"{world.fresh('new')}@buyer.example"}),
+    ),
+    "POST /v1/users/login": (
+        "anonymous",
+        lambda world: ({}, {"email": world.new_shopper()["user"]["email"], "password": PASSWORD}),
+    ),
+    "POST /v1/users/logout": (LEAVING, _leave),
+    "GET /v1/users/me": (SHOPPER, _plain()),
+    "GET /v1/users": ("finance", _plain()),
+    "GET /v1/users/{user_id}": (
+        "finance",
+        lambda world: ({"user_id": str(world.new_shopper()["user"]["id"])}, None),
+    ),
+    "POST /v1/users/{user_id}/block": ("admin", _shopper("POST /v1/users/{user_id}/block")),
+    "POST /v1/users/{user_id}/unblock": ("admin", _shopper("POST /v1/users/{user_id}/unblock")),
     "POST /v1/orders": (BUYER, lambda world: ({}, world.order_body())),
     "GET /v1/orders": (BUYER, _plain()),
     "GET /v1/orders/{order_no}": (BUYER, _on_order(World.locked)),
@@ -265,11 +302,13 @@ STORY: Story = {
         "catalogue",
         _of("POST /v1/promotions/{promotion_id}/coupons", World.new_promotion, "promotion_id"),
     ),
-    "POST /v1/users/{user_id}/coins": (
-        "finance",
-        lambda _: ({"user_id": contract.SOMEBODY}, _example("POST /v1/users/{user_id}/coins")),
+    "POST /v1/users/{user_id}/coins": ("finance", _shopper("POST /v1/users/{user_id}/coins")),
+    "GET /v1/users/{user_id}/balances": (
+        "support",
+        lambda world: ({"user_id": str(world.new_shopper()["user"]["id"])}, None),
     ),
-    "GET /v1/users/{user_id}/balances": ("support", _plain(user_id=contract.SOMEBODY)),
+    "GET /v1/balances": (SHOPPER, _plain()),
+    "POST /v1/vouchers/claim": (SHOPPER, lambda world: ({}, {"code": world.voucher_code()})),
     "POST /v1/vouchers": ("finance", lambda _: ({}, _example("POST /v1/vouchers"))),
     "GET /v1/vouchers": ("support", _plain()),
     "POST /v1/vouchers/{voucher_id}/transitions": (
@@ -382,6 +421,8 @@ def pools(world: World) -> Pools:
     orders = [world.locked(), world.locked(), world.parked(), world.issued()]
     return {
         "order_no": orders,
+        "checkout_id": [world.checkout()],
+        "user_id": [str(world.new_shopper()["user"]["id"])],
         "line_no": ["1"],
         "unit": ["0"],
         "serial": [world.ticket()["serial"], world.ticket()["serial"]],
@@ -398,7 +439,6 @@ def pools(world: World) -> Pools:
         "supplier_id": [world.new_supplier()],
         "offer_id": [world.new_offer()],
         "promotion_id": [world.new_promotion(), world.new_promotion()],
-        "user_id": [contract.SOMEBODY],
         "voucher_id": [world.new_voucher(), world.new_voucher()],
         "coupon_id": [str(world.new_coupon()["id"])],
         "warehouse_id": [world.new_warehouse()],

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tests.payers import Channel
+from simulators.payment.channels import opened
+from tests.money import nothing_is_owed, stands
 from tests.platform import Platform
-from tests.traders import Caller
-
-
-async def ledger(platform: Platform, account: str) -> int:
-    """What an account owes or is owed: debits less credits, minor units."""
-    rows = await platform.rows(
-        "SELECT coalesce(sum(debits_minor - credits_minor), 0)::bigint AS minor FROM ledger_balances "
-        "WHERE account = %s",
-        account,
-    )
-    return int(rows[0]["minor"])
-
-
-def stands(order: dict[str, Any]) -> tuple[str, str, str]:
-    return order["status"], order["payment_status"], order["refund_status"]
-
-
-async def nothing_is_owed(platform: Platform, shopper: Caller, channel: Channel, pay_id: str, kept_minor: int) -> None:
-    """The buyer is owed nothing, and the channel holds for us what it really holds: `kept_minor`."""
-    assert await ledger(platform, f"buyer:{shopper.id}:unapplied") == 0
-    assert await ledger(platform, f"channel:{channel.id}:clearing") == kept_minor
-    assert await channel.held_minor(pay_id) == kept_minor
 
 
 async def test_an_order_is_issued_when_its_payer_has_paid(platform: Platform) -> None:
@@ -126,3 +103,16 @@ async def test_the_alarm_about_a_silent_channel_ends_when_the_channel_has_closed
     assert (await platform.payment_settled(pay_id))["status"] == "closed"
     cases = await platform.rows("SELECT kind, state FROM order_exceptions WHERE pay_id = %s", pay_id)
     assert [(case["kind"], case["state"]) for case in cases] == [("payment_undecided", "resolved")]
+
+
+async def test_a_channel_that_will_not_have_it_is_out_of_the_way_at_once(platform: Platform) -> None:
+    """Its contract's token is wrong: it could not be closed there either, and the order would be blocked for ever."""
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    wrong = {"token": "of-somebody-else", "callback_secret": opened(channel.id, "paybridge").callback_secret}
+    shut = await platform.a_channel(credentials=wrong)
+    order_no = await platform.bought(shopper, ticket)
+    answer = await platform.begin_payment(shopper, order_no, channel=shut)
+    assert (answer.status_code, answer.json()["code"]) == (409, "payment_declined"), answer.text
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id)
+    assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
