@@ -40,7 +40,7 @@ PARAMS: Mapping[str, Any] = {
     "pay_late_ms": 1_500, "refund_late_ms": 1_500, "reorder_ms": 300, "contradict_ms": 300,
 }  # fmt: skip
 TERMS_OF_CHANNELS: Mapping[str, Any] = {
-    "first_interval_s": 0.8, "growth": 1.6, "ceiling_s": 6.0, "pay_s": 60, "alarm_s": 60, "call_timeout_s": 1.0,
+    "first_interval_s": 0.5, "growth": 1.3, "ceiling_s": 3.0, "pay_s": 60, "alarm_s": 60, "call_timeout_s": 1.0,
     "max_per_second": 200.0, "max_concurrent": 50,
 }  # fmt: skip
 ENVIRONMENT: Mapping[str, str] = {"TESSERA_LOCK_S": "90"}
@@ -54,7 +54,7 @@ LEFT = frozenset({"payment_wrong_amount", "payment_unknown", "payment_contradict
 ABANDONED = 0.1
 LATE_COMERS = 20
 """Of those who never paid, so many pay at last when their payment is closed."""
-SHOPPERS, AT_ONCE = 20, 16
+SHOPPERS, AT_ONCE = 20, 48
 PATIENCE_S = 240.0
 REST_WITHIN_S = 200.0
 

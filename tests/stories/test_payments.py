@@ -93,6 +93,18 @@ async def test_a_wrong_amount_waits_for_a_person_and_its_payment_and_order_end_w
     assert await channel.held_minor(pay_id) == ticket.price_minor - 1
 
 
+async def test_the_alarm_about_a_silent_channel_ends_when_the_channel_has_closed_the_payment(
+    platform: Platform,
+) -> None:
+    shopper, ticket = await platform.a_shopper(), await platform.a_ticket()
+    channel = await platform.a_channel(alarm_s=5)
+    pay_id = await platform.paying(shopper, await platform.bought(shopper, ticket), channel=channel)
+    await channel.next("query", "error_before", count=100_000)
+    assert (await platform.payment_settled(pay_id))["status"] == "closed"
+    cases = await platform.rows("SELECT kind, state FROM order_exceptions WHERE pay_id = %s", pay_id)
+    assert [(case["kind"], case["state"]) for case in cases] == [("payment_undecided", "resolved")]
+
+
 async def test_a_channel_that_will_not_have_it_is_out_of_the_way_at_once(platform: Platform) -> None:
     """Its contract's token is wrong: it could not be closed there either, and the order would be blocked for ever."""
     shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
