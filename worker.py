@@ -24,6 +24,7 @@ from activities.catalog_imports import CatalogImportActivities
 from activities.channel_directory import ChannelDirectory
 from activities.channel_refunds import ChannelRefundActivities
 from activities.channels import ChannelActivities
+from activities.charges import ChargeActivities
 from activities.failures import FailFast
 from activities.fulfilment import FulfilmentActivities
 from activities.issuance import IssuanceActivities
@@ -128,6 +129,7 @@ class Workers:
         catalog = CatalogActivities(self._database, self._directory)
         promotions = PromotionActivities(self._database)
         payments, back = PaymentActivities(self._database, self._ids), ChannelRefundActivities(self._database)
+        charges = ChargeActivities(self._database)
         telling = OrderTelling(self._database, self._client)
         imports = CatalogImportActivities(self._database)
         return Worker(
@@ -136,7 +138,7 @@ class Workers:
             workflows=list(WORKFLOWS),
             activities=[*_activities(orders), *_activities(issuance), *_activities(fulfilment),
                         *_activities(promotions), *_activities(catalog), *_activities(imports),
-                        *_activities(payments), *_activities(back), *_activities(telling),
+                        *_activities(payments), *_activities(charges), *_activities(back), *_activities(telling),
                         self._suppliers.read_negotiation],
             workflow_runner=workflow_runner(sandboxed=settings.worker_sandboxed),
             max_concurrent_activities=settings.worker_activities,

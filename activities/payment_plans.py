@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from activities.payment_messages import Alarms, PaymentPlan, PlannedPart, RefundPlan
+from activities.payment_messages import Alarms, Booked, PaymentPlan, PlannedPart, RefundPlan
 from domain.channels import QuerySchedule
 from domain.pay_order import PayOrder
 from domain.payments import RefundState
-from storage import order_exceptions, payment_channels, refunds
+from storage import order_exceptions, pay_orders, payment_channels, refunds
 from storage.database import Connection
 from storage.payments import PaymentChannelRow
 
@@ -45,6 +45,18 @@ async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
 def planned_parts(pay: PayOrder) -> tuple[PlannedPart, ...]:
     """Its orders, with what became of each so far."""
     return tuple(PlannedPart(part.order_no, str(part.state), part.successor_no) for part in pay.parts)
+
+
+async def required(cx: Connection, pay_id: str) -> PayOrder:
+    """The pay order of a process that has opened it, locked."""
+    pay = await pay_orders.load(cx, pay_id)
+    assert pay is not None, f"{pay_id} was opened"
+    return pay
+
+
+def booked_of(pay: PayOrder, refund_ids: Sequence[str] = ()) -> Booked:
+    """Where it stands now, with what goes back of what was too much."""
+    return Booked(pay.status, planned_parts(pay), tuple(refund_ids), pay.paid_at)
 
 
 def schedule_of(row: PaymentChannelRow | None) -> QuerySchedule:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
 from activities.channel_refunds import ChannelRefundActivities
 from activities.channels import ChannelActivities
-from activities.issuance import IssuanceActivities
-from activities.issuance_messages import ResolveException
+from activities.charges import ChargeActivities
 from activities.payment_messages import (
     CallRefund,
     DecideRefund,
@@ -24,7 +24,6 @@ from activities.payment_messages import (
     RetryRefund,
     SettleRefund,
 )
-from activities.payments import PaymentActivities
 from domain.channels import (
     NotKnown,
     NotReachable,
@@ -41,6 +40,7 @@ from workflows.execution import at_channel, durably
 from workflows.order_runs import order_runs
 from workflows.payment_ids import HostRefund
 from workflows.refusals import refusals
+from workflows.silence import Silence
 
 DENIALS_BEFORE_RESEND = 2
 """How often in a row a channel has to say that it knows no such refund before it is sent again: what it was sent may
@@ -62,8 +62,7 @@ class ChannelRefundWorkflow:
         self._told: list[RefundTold] = []
         self._by_channel = True
         self._state = RefundState.REFUNDING
-        self._unclear_since: datetime | None = None
-        self._alarms, self._alarmed = 0, False
+        self._silence: Silence | None = None
         self._mutex = asyncio.Lock()
 
     @workflow.run
@@ -75,7 +74,11 @@ class ChannelRefundWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             return "unknown"
         self._state = self._plan.state
-        self._alarms, self._alarmed = self._plan.alarms.raised, self._plan.alarms.open
+        plan = self._plan
+        self._silence = Silence(
+            plan.refund_id, "refund_undecided", plan.channel_id, plan.alarm_s, plan.alarms,
+            pay_id=plan.pay_id or None, refund_id=plan.refund_id,
+        )  # fmt: skip
         self._by_channel = self._plan.route == "channel"
         while True:
             if self._state is RefundState.REFUNDING:
@@ -131,7 +134,7 @@ class ChannelRefundWorkflow:
             f"xcp-{self._refund_id}-twice", "payment_contradiction", workflow.now(), evidence,
             pay_id=plan.pay_id or None, refund_id=self._refund_id,
         )  # fmt: skip
-        await durably(PaymentActivities.open_money_case, message)
+        await durably(ChargeActivities.open_money_case, message)
 
     async def _heed(self, answer: RefundAnswer) -> None:
         if isinstance(answer, RefundDone):
@@ -139,10 +142,10 @@ class ChannelRefundWorkflow:
         elif isinstance(answer, RefundDeclined):
             message = FailRefund(self._refund_id, workflow.now(), answer.code)
             self._state = (await durably(ChannelRefundActivities.fail_refund, message)).state
-        elif isinstance(answer, Unclear | NotReachable | NotKnown):
-            await self._worry()
-        if self._alarmed and not isinstance(answer, Unclear | NotReachable | NotKnown):
-            await self._calm()
+        if isinstance(answer, Unclear | NotReachable | NotKnown):
+            await self._required_silence().goes_on()
+        else:
+            await self._required_silence().ends()
 
     async def _settle(self, channel_reference: str) -> None:
         message = SettleRefund(self._refund_id, workflow.now(), channel_reference=channel_reference)
@@ -167,27 +170,17 @@ class ChannelRefundWorkflow:
 
     async def _send(self) -> RefundAnswer:
         plan = self._required_plan()
-        try:
-            return await at_channel(
-                ChannelActivities.refund_at_channel, self._call(), channel_id=plan.channel_id,
-                timeout_s=plan.call_timeout_s, summary=f"refund {plan.cash_minor} at {plan.channel_id}",
-            )  # fmt: skip
-        except ActivityError as failure:
-            return Unclear(f"the call was lost: {type(failure.cause).__name__}")
+        doing = f"refund {plan.cash_minor} at {plan.channel_id}"
+        return await self._call(ChannelActivities.refund_at_channel, doing)
 
     async def _ask(self) -> RefundAnswer:
-        plan = self._required_plan()
-        try:
-            return await at_channel(
-                ChannelActivities.query_refund_at_channel, self._call(), channel_id=plan.channel_id,
-                timeout_s=plan.call_timeout_s, summary=f"ask {plan.channel_id} about the refund",
-            )  # fmt: skip
-        except ActivityError as failure:
-            return Unclear(f"the call was lost: {type(failure.cause).__name__}")
+        doing = f"ask {self._required_plan().channel_id} about the refund"
+        return await self._call(ChannelActivities.query_refund_at_channel, doing)
 
-    def _call(self) -> CallRefund:
+    async def _call(self, step: Callable[[Any, CallRefund], Awaitable[RefundAnswer]], doing: str) -> RefundAnswer:
         plan = self._required_plan()
-        return CallRefund(plan.channel_id, self._refund_id, plan.refund_no, plan.call_timeout_s)
+        message = CallRefund(plan.channel_id, self._refund_id, plan.refund_no, plan.call_timeout_s)
+        return await at_channel(step, message, channel_id=plan.channel_id, timeout_s=plan.call_timeout_s, summary=doing)
 
     async def _take_told(self) -> RefundDone | RefundPending | RefundDeclined | None:
         """What the channel said unasked about the number that is being tried; about an older one it is history, or a
@@ -200,29 +193,6 @@ class ChannelRefundWorkflow:
         return None
 
     # --- people ------------------------------------------------------------------------------------------------
-
-    async def _worry(self) -> None:
-        """A person is told when nothing has been clear for too long; the questions go on."""
-        now = workflow.now()
-        self._unclear_since = self._unclear_since or now
-        plan = self._required_plan()
-        if self._alarmed or (now - self._unclear_since).total_seconds() < plan.alarm_s:
-            return
-        self._alarms, self._alarmed = self._alarms + 1, True
-        evidence: dict[str, object] = {"channel_id": plan.channel_id, "since": self._unclear_since.isoformat()}
-        message = OpenMoneyCase(
-            self._alarm_id, "refund_undecided", now, evidence, pay_id=plan.pay_id or None, refund_id=self._refund_id
-        )
-        await durably(PaymentActivities.open_money_case, message)
-
-    async def _calm(self) -> None:
-        self._alarmed, self._unclear_since = False, None
-        message = ResolveException(self._alarm_id, workflow.now(), "system", {"decision": "cleared"})
-        await durably(IssuanceActivities.resolve_exception, message)
-
-    @property
-    def _alarm_id(self) -> str:
-        return f"xcp-{self._refund_id}-unclear-{self._alarms}"
 
     @workflow.signal(description="The channel told us unasked what became of the refund.")
     async def channel_reported(self, told: RefundTold) -> None:
@@ -278,6 +248,10 @@ class ChannelRefundWorkflow:
         return RefundStanding(self._refund_id, self._state)
 
     # --- small parts -------------------------------------------------------------------------------------------
+
+    def _required_silence(self) -> Silence:
+        assert self._silence is not None, "the refund was read"
+        return self._silence
 
     def _required_plan(self) -> RefundPlan:
         assert self._plan is not None, "the refund was read"

@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.common import Priority
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
+from domain.channels import Unclear
 from workflows.payment_ids import channel_queue
 from workflows.policies import (
     CHANNEL_GRACE,
@@ -76,18 +77,21 @@ async def at_supplier(
 
 async def at_channel(
     step: Callable[[Any, M], Awaitable[R]], message: M, *, channel_id: str, timeout_s: float, summary: str
-) -> R:
-    """One call on the channel's queue, sent at most once. Raises ActivityError where its outcome is not known."""
+) -> R | Unclear:
+    """One call on the channel's queue, sent at most once; where it is lost itself, nobody knows what it did."""
     timeout = timedelta(seconds=timeout_s) + CHANNEL_GRACE
-    return await workflow.execute_activity_method(
-        step,
-        message,
-        task_queue=channel_queue(channel_id),
-        start_to_close_timeout=timeout,
-        schedule_to_close_timeout=timeout + CHANNEL_QUEUE,
-        retry_policy=ONCE,
-        summary=summary,
-    )
+    try:
+        return await workflow.execute_activity_method(
+            step,
+            message,
+            task_queue=channel_queue(channel_id),
+            start_to_close_timeout=timeout,
+            schedule_to_close_timeout=timeout + CHANNEL_QUEUE,
+            retry_policy=ONCE,
+            summary=summary,
+        )
+    except ActivityError as failure:
+        return Unclear(f"the call was lost: {type(failure.cause).__name__}")
 
 
 async def tell_order(step: Callable[[Any, M], Awaitable[R]], message: M, *, summary: str) -> R:

@@ -36,6 +36,7 @@ from workflows.execution import durably
 from workflows.fulfilments import LineFulfilment
 from workflows.locking import SupplierLocks
 from workflows.money_back import begin_refund, order_gone
+from workflows.negotiation import HistoryFull
 from workflows.order_page import render_page
 from workflows.policies import PAID_LATE_LOOK, REFUND_LOOK
 from workflows.releases import Release
@@ -349,6 +350,8 @@ class OrderStory:
             self._show()
             if not standing.refunding:
                 return
+            if workflow.info().is_continue_as_new_suggested():
+                raise HistoryFull
             await asyncio.gather(*(self._refunded(refund_id) for refund_id in standing.refunding))
 
     async def _refunded(self, refund_id: str) -> None:

@@ -7,19 +7,16 @@ after a crash, starts it again. Whatever it hears (reply, callback, query) goes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
 from activities.channels import ChannelActivities
-from activities.issuance import IssuanceActivities
-from activities.issuance_messages import ResolveException
-from activities.order_telling import OrderTelling
+from activities.charges import ChargeActivities
 from activities.payment_messages import (
     AwaitPayer,
     BookCharges,
@@ -31,17 +28,12 @@ from activities.payment_messages import (
     DecideCharge,
     EndUnpaid,
     NoteContradiction,
-    OpenMoneyCase,
     OpenPayment,
-    OrderServed,
     PayAnswer,
     PaymentPlan,
     PayStanding,
     PlannedPart,
     RestPayment,
-    ReturnPart,
-    ReviveOrder,
-    ServeOrder,
 )
 from activities.payments import PaymentActivities
 from domain.channels import (
@@ -61,11 +53,12 @@ from domain.channels import (
 )
 from domain.errors import Refusal
 from domain.payments import UNDECIDED, PaymentDecided, PaymentDeclined, PayStatus
-from workflows.execution import at_channel, durably, tell_order
+from workflows.execution import at_channel, durably
 from workflows.money_back import begin_refund
-from workflows.order_runs import order_runs
 from workflows.payment_ids import HostPayment
+from workflows.payment_uses import PaymentUses
 from workflows.refusals import refusals
+from workflows.silence import Silence
 
 A = TypeVar("A")
 
@@ -97,8 +90,8 @@ class PaymentWorkflow:
         self._opened = self._creating = False
         self._gone: set[int] = set()
         self._paid_at: datetime | None = None
-        self._unclear_since: datetime | None = None
-        self._alarms, self._alarmed = 0, False
+        self._silence: Silence | None = None
+        self._uses = PaymentUses(payment.pay_id)
         self._mutex = asyncio.Lock()
 
     @workflow.run
@@ -110,7 +103,7 @@ class PaymentWorkflow:
         if not ours:
             await workflow.wait_condition(workflow.all_handlers_finished)
             return "unknown"
-        await self._calm()
+        await self._silence_ends()
         while True:
             await self._use_money()
             await workflow.wait_condition(workflow.all_handlers_finished)
@@ -132,7 +125,9 @@ class PaymentWorkflow:
             return False
         plan = self._plan = opened.plan
         self._status, self._parts, self._paid_at = plan.status, plan.parts, plan.paid_at
-        self._alarms, self._alarmed = plan.alarms.raised, plan.alarms.open
+        self._silence = Silence(
+            self._pay_id, "payment_undecided", plan.channel_id, plan.alarm_s, plan.alarms, pay_id=self._pay_id
+        )
         if self._status is not PayStatus.CREATED:
             failed = self._status is PayStatus.FAILED
             refusal_of = Refusal.of(PaymentDeclined(plan.reason)) if failed else None
@@ -151,7 +146,7 @@ class PaymentWorkflow:
         plan = self._required_plan()
         if not plan.channel_id:
             message = OpenPayment(self._pay_id, workflow.now())
-            await self._take_booked(await durably(PaymentActivities.use_balances, message))
+            await self._take_booked(await durably(ChargeActivities.use_balances, message))
             return
         creating = asyncio.create_task(self._create()) if self._status is PayStatus.CREATED else None
         while self._undecided:
@@ -231,7 +226,7 @@ class PaymentWorkflow:
         elif isinstance(answer, Closed) or (isinstance(answer, NotKnown) and not on_its_way):
             await self._end_unpaid(ending)
         elif isinstance(answer, Unpaid | PaymentFailed | NotKnown):
-            await self._worry()
+            await self._required_silence().goes_on()
         else:
             await self._heed(answer)
 
@@ -241,17 +236,17 @@ class PaymentWorkflow:
             if self._undecided:
                 message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
                 await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
-        await self._calm()
+        await self._silence_ends()
 
     async def _heed(self, answer: PaymentAnswer | None) -> None:
         """An answer to a question of ours; None: it was decided before that came."""
         if isinstance(answer, Paid):
             await self._book(self._required_plan().channel_id, answer.charges)
         elif isinstance(answer, Unclear | NotReachable):
-            await self._worry()
+            await self._required_silence().goes_on()
         elif answer is not None:
             self._end_as(answer)
-            await self._calm()
+            await self._silence_ends()
 
     def _end_as(self, answer: PaymentAnswer) -> None:
         """A *no* is certain only when it is closed at the channel: until then its payer may try again, and succeed."""
@@ -278,13 +273,13 @@ class PaymentWorkflow:
         if unpaid or is_older or not isinstance(answer, PaymentFailed | Closed):
             return
         message = NoteContradiction(self._pay_id, workflow.now(), told.event_id, answer.kind)
-        await durably(PaymentActivities.note_contradiction, message)
+        await durably(ChargeActivities.note_contradiction, message)
 
     async def _book(self, channel_id: str, charges: tuple[Charge, ...]) -> None:
         async with self._mutex:
             message = BookCharges(self._pay_id, workflow.now(), channel_id, charges)
-            await self._take_booked(await durably(PaymentActivities.book_charges, message))
-        await self._calm()
+            await self._take_booked(await durably(ChargeActivities.book_charges, message))
+        await self._silence_ends()
 
     async def _take_booked(self, booked: Booked) -> None:
         """Where it stands now; what was too much goes back."""
@@ -306,58 +301,16 @@ class PaymentWorkflow:
         return [part for part in self._parts if paid and part.state in ("open", "released")]
 
     async def _use_money(self) -> None:
-        """Every order it was for is issued for it, or another in its place, or its share goes back."""
+        """Every order it was for has it, or its share goes back; where none came, nobody waits for it any more."""
         if self._status in (PayStatus.FAILED, PayStatus.CLOSED):
-            await self._let_orders_go()
+            for part in self._parts:
+                await self._uses.let_go(part)
         while parts := self._to_be_used():
             for part in parts:
-                if part.state == "open":
-                    await self._serve(part)
-                else:
-                    await self._return(part, "paid_otherwise")
+                await self._uses.use(part)
                 self._parts = tuple(replace(each, state="done") if each == part else each for each in self._parts)
         for refund_id in self._required_plan().refunds:  # what an earlier run of this had begun to give back
             await begin_refund(refund_id)
-
-    async def _let_orders_go(self) -> None:
-        """No money came: an order that has run out and was kept for it need not wait any more."""
-        for part in self._parts:
-            await tell_order(
-                OrderTelling.let_order_go,
-                ServeOrder(self._pay_id, part.order_no, part.order_no),
-                summary=f"tell order {part.order_no:019d} that no money came",
-            )
-
-    async def _serve(self, part: PlannedPart) -> None:
-        target_no = part.successor_no or part.order_no
-        served = await self._tell(part.order_no, target_no)
-        if served.outcome == "gone" and target_no == part.order_no:
-            message = ReviveOrder(self._pay_id, part.order_no, workflow.now(), served.why)
-            revived = await durably(PaymentActivities.revive_order, message)
-            if revived.successor_no is not None:
-                served = await self._tell(part.order_no, revived.successor_no)
-        if served.outcome != "served":
-            await self._return(part, served.why)
-
-    async def _tell(self, order_no: int, target_no: int) -> OrderServed:
-        """The order's own process takes the money, or says why not; one that is lost is started from its rows."""
-        while True:
-            served = await tell_order(
-                OrderTelling.serve_order,
-                ServeOrder(self._pay_id, order_no, target_no),
-                summary=f"tell order {target_no:019d} that it is paid",
-            )
-            if served.outcome != "no_host":
-                return served
-            await order_runs(target_no, summary=f"Order {target_no:019d}, in the place of {order_no:019d}")
-            await workflow.sleep(timedelta(seconds=1), summary="the order opens")
-
-    async def _return(self, part: PlannedPart, why: str) -> None:
-        returned = await durably(
-            PaymentActivities.return_part, ReturnPart(self._pay_id, part.order_no, workflow.now(), why)
-        )
-        if returned.refund_id is not None:
-            await begin_refund(returned.refund_id)
 
     # --- the channel -------------------------------------------------------------------------------------------
 
@@ -372,37 +325,20 @@ class PaymentWorkflow:
 
     async def _call_create(self) -> CreateAnswer:
         plan = self._required_plan()
-        try:
-            return await at_channel(
-                ChannelActivities.create_at_channel, self._call(), channel_id=plan.channel_id,
-                timeout_s=plan.call_timeout_s, summary=f"let the payer pay {plan.cash_minor} at {plan.channel_id}",
-            )  # fmt: skip
-        except ActivityError as failure:
-            return Unclear(f"the call was lost: {type(failure.cause).__name__}")
+        doing = f"let the payer pay {plan.cash_minor} at {plan.channel_id}"
+        return await self._call(ChannelActivities.create_at_channel, doing)
 
     async def _query(self) -> PaymentAnswer:
-        plan = self._required_plan()
-        try:
-            return await at_channel(
-                ChannelActivities.query_channel, self._call(), channel_id=plan.channel_id,
-                timeout_s=plan.call_timeout_s, summary=f"ask {plan.channel_id} whether it is paid",
-            )  # fmt: skip
-        except ActivityError as failure:
-            return Unclear(f"the call was lost: {type(failure.cause).__name__}")
+        doing = f"ask {self._required_plan().channel_id} whether it is paid"
+        return await self._call(ChannelActivities.query_channel, doing)
 
     async def _call_close(self) -> PaymentAnswer:
-        plan = self._required_plan()
-        try:
-            return await at_channel(
-                ChannelActivities.close_at_channel, self._call(), channel_id=plan.channel_id,
-                timeout_s=plan.call_timeout_s, summary=f"close it at {plan.channel_id}",
-            )  # fmt: skip
-        except ActivityError as failure:
-            return Unclear(f"the call was lost: {type(failure.cause).__name__}")
+        return await self._call(ChannelActivities.close_at_channel, f"close it at {self._required_plan().channel_id}")
 
-    def _call(self) -> CallChannel:
+    async def _call(self, step: Callable[[Any, CallChannel], Awaitable[A]], doing: str) -> A | Unclear:
         plan = self._required_plan()
-        return CallChannel(plan.channel_id, self._pay_id, plan.call_timeout_s)
+        message = CallChannel(plan.channel_id, self._pay_id, plan.call_timeout_s)
+        return await at_channel(step, message, channel_id=plan.channel_id, timeout_s=plan.call_timeout_s, summary=doing)
 
     # --- what others say ---------------------------------------------------------------------------------------
 
@@ -427,7 +363,7 @@ class PaymentWorkflow:
     @workflow.update(description="Decide about money that no machine may use: `refund` it, or `settle` it otherwise.")
     async def decide(self, decision: DecideCharge) -> PayStanding:
         message = ChargeDecision(self._pay_id, workflow.now(), decision)
-        returned = await durably(PaymentActivities.decide_charge, message)
+        returned = await durably(ChargeActivities.decide_charge, message)
         if returned.refund_id is not None:
             await begin_refund(returned.refund_id)
         return self.standing()
@@ -448,36 +384,20 @@ class PaymentWorkflow:
     def standing(self) -> PayStanding:
         return PayStanding(self._pay_id, self._status, self._ending.reason if self._ending else "")
 
-    # --- people ------------------------------------------------------------------------------------------------
-
-    async def _worry(self) -> None:
-        """A person is told when nothing has been clear for too long; the questions go on."""
-        plan, now = self._required_plan(), workflow.now()
-        self._unclear_since = self._unclear_since or now
-        if self._alarmed or (now - self._unclear_since).total_seconds() < plan.alarm_s:
-            return
-        self._alarms, self._alarmed = self._alarms + 1, True
-        evidence: dict[str, object] = {"channel_id": plan.channel_id, "since": self._unclear_since.isoformat()}
-        message = OpenMoneyCase(self._alarm_id, "payment_undecided", now, evidence, pay_id=self._pay_id)
-        await durably(PaymentActivities.open_money_case, message)
-
-    async def _calm(self) -> None:
-        self._unclear_since = None
-        if self._alarmed:
-            self._alarmed = False
-            message = ResolveException(self._alarm_id, workflow.now(), "system", {"decision": "cleared"})
-            await durably(IssuanceActivities.resolve_exception, message)
-
-    @property
-    def _alarm_id(self) -> str:
-        return f"xcp-{self._pay_id}-unclear-{self._alarms}"
-
     # --- small parts -------------------------------------------------------------------------------------------
 
     async def _begin_anew_when_long(self) -> None:
         """A pay order whose channel stays silent for weeks begins anew from its rows."""
         if self._undecided and workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
             workflow.continue_as_new(HostPayment(self._pay_id))
+
+    def _required_silence(self) -> Silence:
+        assert self._silence is not None, "the pay order is open"
+        return self._silence
+
+    async def _silence_ends(self) -> None:
+        if self._silence is not None:
+            await self._silence.ends()
 
     def _required_plan(self) -> PaymentPlan:
         assert self._plan is not None, "the pay order is open"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
+from activities.charges import ChargeTakenMeanwhile, case_id, charge_refund_id
 from activities.payment_messages import BookCharges, ChargeDecision, DecideCharge
-from activities.payments import ChargeTakenMeanwhile, PaymentActivities, case_id, charge_refund_id
 from api import payment_host
 from domain.channels import Charge, RefundDone, RefundTold
 from domain.money import Money
@@ -32,9 +32,8 @@ async def ledger(platform: Platform, account: str) -> int:
     return int(rows[0]["minor"])
 
 
-def the_payments(platform: Platform) -> PaymentActivities:
-    assert platform.parts.ids is not None
-    return PaymentActivities(platform.database, platform.parts.ids)
+def the_charges(platform: Platform) -> ChargeActivities:
+    return ChargeActivities(platform.database)
 
 
 async def pending(platform: Platform, channel: Channel) -> str:
@@ -50,8 +49,8 @@ async def test_of_two_words_on_the_same_money_the_first_counts(platform: Platfor
     _, channel, case = await wrong_amount(platform)
     assert (await platform.decide(case["id"], first, evidence=SHOWN)).status_code == 200
     late = DecideCharge(case["id"], "settle" if second == "settle" else "refund", "operator/late", "too late", SHOWN)
-    payments = the_payments(platform)
-    await payments.decide_charge(ChargeDecision(case["evidence"]["reference"], PAID_AT, late))
+    booking = the_charges(platform)
+    await booking.decide_charge(ChargeDecision(case["evidence"]["reference"], PAID_AT, late))
     charge = await charge_of(platform, channel, "wrong_amount")
     goes_back = await platform.rows("SELECT 1 FROM refunds WHERE payment_id = %s", charge["payment_id"])
     assert (charge["settled_otherwise"], len(goes_back)) == ((False, 1) if first == "refund" else (True, 0))
@@ -86,7 +85,7 @@ async def test_a_charge_that_is_told_under_another_reference_at_once_pays_nothin
     pay_id = await pending(platform, channel)
     minor = (await platform.payment(pay_id))["total"]["amount_minor"]
     charge = Charge("chg-of-both", minor, "CNY", PAID_AT)
-    payments = the_payments(platform)
+    booking = the_charges(platform)
     taken = Charge(charge.payment_id, 1, "EUR", PAID_AT)
     async with platform.owner.transaction() as cx:
         await charges.insert(cx, channel.id, taken, pay_id=None, reference="", verdict=Verdict.UNKNOWN, at=PAID_AT)
@@ -94,12 +93,12 @@ async def test_a_charge_that_is_told_under_another_reference_at_once_pays_nothin
             cx, exception_id=case_id("charge", channel.id), kind="payment_unknown",
             evidence={"channel_id": channel.id, "payment_id": charge.payment_id}, at=PAID_AT,
         )  # fmt: skip
-        told = asyncio.create_task(payments.book_charges(BookCharges(pay_id, PAID_AT, channel.id, (charge,))))
+        told = asyncio.create_task(booking.book_charges(BookCharges(pay_id, PAID_AT, channel.id, (charge,))))
         await asyncio.sleep(0.3)
         assert not told.done()
     with pytest.raises(ChargeTakenMeanwhile):
         await told
-    again = await payments.book_charges(BookCharges(pay_id, PAID_AT, channel.id, (charge,)))
+    again = await booking.book_charges(BookCharges(pay_id, PAID_AT, channel.id, (charge,)))
     assert again.status is PayStatus.PENDING
     await platform.payment_settled(pay_id)
 
