@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from activities.charges import ChargeTakenMeanwhile, case_id, charge_refund_id
+from activities.charges import ChargeActivities, ChargeTakenMeanwhile, case_id, charge_refund_id
 from activities.payment_messages import BookCharges, ChargeDecision, DecideCharge
 from api import payment_host
 from domain.channels import Charge, RefundDone, RefundTold
