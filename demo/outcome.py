@@ -81,9 +81,7 @@ class Outcome:
             "violations": len(self.violations),
             **self.kinds.report(),
             "money": self.money.report(),
-            "stories": {
-                f"{number} {story.title}": story.report() for number, story in enumerate(self.stories, start=1)
-            },
+            "stories": [story.report() for story in self.stories],
             "faults_hit": dict(sorted(self.faults_hit.items())),
             "flows_equal_table": self.flows_as_table,
             "receivable_minor": self.receivable_minor,

@@ -23,6 +23,7 @@ PLAIN_FAULTS: tuple[str | None, ...] = (
 )  # fmt: skip
 """What strikes ordinary payments in turn: each of them is served all the same."""
 COINS_MINOR, VOUCHER_MINOR = 1_000, 2_000
+CONTRADICTS_AFTER_MS = 6_000
 PATIENCE_S = 60.0
 
 
@@ -188,10 +189,13 @@ class Stage:
 
     async def _contradiction(self, shopper: Shopper, story: Story, key: str) -> None:
         paying = await self._begun(shopper, story, key, self.evening, "paybridge")
+        # Only a *no* that comes after the *yes* was taken in contradicts it; one that overtakes it is simply wrong.
+        await self.tills.set_faults("paybridge", {"params": {"contradict_ms": CONTRADICTS_AFTER_MS}})
         await self.tills.force("paybridge", "pay", "callback_contradict", paying.id)
         _same("the payer knows", await shopper.pay(paying), "paid")
         await self._ends(shopper, story, "paid", "served")
         await self._until(lambda: self._cases(paying.id, "payment_contradiction"), 1, "decided cases about it:")
+        await self.tills.set_faults("paybridge", {})
 
     async def _unknown(self, shopper: Shopper, story: Story, key: str) -> None:
         paying = await self._begun(shopper, story, key, self.evening, "paybridge")

@@ -73,7 +73,8 @@ class Cashier(Clerk[Payment]):
         amount_minor = payment.amount_minor if act.amount_minor is None else act.amount_minor
         if strike.takes("wrong_amount"):
             amount_minor += 1 if amount_minor == 1 else -1
-        if channel.charges_once and (act.times > 1 or payment.charges):
+        under_way = any(plan.due == "pay" for plan in payment.plans)
+        if channel.charges_once and (act.times > 1 or payment.charges or under_way):
             raise Refusal("charged_once", "This channel takes a payment's money once", reference)
         doubles = act.times == 1 and not channel.charges_once and strike.takes("double_charge")
         amounts = [amount_minor] * (2 if doubles else act.times)

@@ -174,3 +174,15 @@ async def test_what_can_be_charged_once_is_never_charged_twice(stripe: Stripe, a
         assert (await channel.client.post(address, json={})).is_success
         assert (await channel.client.post(address, json={"anyway": True})).status_code == 422
         assert (await channel.control("GET", "/truth"))["totals"]["CNY"]["charges"] == 1
+
+
+async def test_money_on_its_way_counts_as_charged_where_it_is_charged_once(stripe: Stripe) -> None:
+    await stripe.call("POST", "payment_intents", amount=100, currency="cny")
+    await stripe.control("POST", "/next", {"operation": "pay", "kind": "pay_late", "reference": "k1"})
+    address = f"{stripe.url}/control/{stripe.name}/pay/k1"
+    assert (await stripe.client.post(address, json={})).is_success
+    assert (await stripe.client.post(address, json={})).status_code == 422
+    async with asyncio.timeout(5):
+        while not (totals := (await stripe.control("GET", "/truth"))["totals"]):
+            await asyncio.sleep(0.05)
+    assert totals["CNY"]["charges"] == 1
