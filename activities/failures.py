@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from psycopg import DataError, IntegrityError, ProgrammingError
+from psycopg.errors import UniqueViolation
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -33,6 +34,8 @@ class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         try:
             return await super().execute_activity(input)
+        except UniqueViolation:
+            raise  # the same step, timed out and repeated, may still be at work beside us: again, it finds itself done
         except BUGS as bug:
             if not activity.info().is_local:
                 raise

@@ -56,6 +56,7 @@ class PaymentPlan:
     reason: str = ""
     refunds: tuple[str, ...] = ()
     paid_at: datetime | None = None
+    named: bool = False
     alarms: Alarms = Alarms()
 
 

@@ -36,6 +36,7 @@ async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
         call_timeout_s=row.call_timeout_s if row else 0,
         alarm_s=row.alarm_s if row else 0,
         reason=pay.reason,
+        named=bool(pay.channel_reference),
         alarms=Alarms(*await order_exceptions.alarms(cx, "payment_undecided", pay_id=pay.id)),
         refunds=tuple(await refunds.open_of_payment(cx, pay.id)),
         paid_at=pay.paid_at,

@@ -11,7 +11,7 @@ from typing import Any
 from httpx2 import AsyncClient, Response
 from standardwebhooks import Webhook
 
-from simulators.payment.channels import HOUSES, opened
+from simulators.payment.channels import HOUSES, ChannelSettings, opened
 from storage import payment_channels
 from storage.database import Database
 
@@ -110,6 +110,12 @@ def _refunded(payment: dict[str, Any]) -> int:
     return sum(refund["amount_minor"] for refund in payment["refunds"] if refund["status"] == "done")
 
 
+def _credentials(face: str, settings: ChannelSettings) -> dict[str, str]:
+    if face == "stripe":
+        return {"secret_key": settings.token, "webhook_secret": settings.callback_secret}
+    return {"token": settings.token, "callback_secret": settings.callback_secret}
+
+
 async def a_channel(owner: Database, simulator: AsyncClient, like: str = "paybridge", **terms: Any) -> Channel:
     """A new channel of that kind, at both ends. Its schedule is quick: tests don't wait."""
     name = f"{like}{next(_numbers)}"
@@ -120,7 +126,7 @@ async def a_channel(owner: Database, simulator: AsyncClient, like: str = "paybri
         "name": name,
         "protocol": HOUSES[like].face,
         "base_url": f"{str(simulator.base_url).rstrip('/')}/{name}",
-        "credentials": {"token": settings.token, "callback_secret": settings.callback_secret},
+        "credentials": _credentials(HOUSES[like].face, settings),
         "call_timeout_s": 2.0,
         **terms,
     }

@@ -57,6 +57,7 @@ from workflows.execution import at_channel, durably
 from workflows.money_back import begin_refund
 from workflows.payment_ids import HostPayment
 from workflows.payment_uses import PaymentUses
+from workflows.policies import FORGOTTEN_FOR_GOOD
 from workflows.refusals import refusals
 from workflows.silence import Silence
 
@@ -87,7 +88,8 @@ class PaymentWorkflow:
         self._answer: PayAnswer | None = None
         self._ending: Ending | None = None
         self._asked = self._closes = 0
-        self._opened = self._creating = False
+        self._opened = self._creating = self._named = False
+        self._unknown_since: datetime | None = None
         self._gone: set[int] = set()
         self._paid_at: datetime | None = None
         self._silence: Silence | None = None
@@ -125,6 +127,7 @@ class PaymentWorkflow:
             return False
         plan = self._plan = opened.plan
         self._status, self._parts, self._paid_at = plan.status, plan.parts, plan.paid_at
+        self._named = plan.named
         self._silence = Silence(
             self._pay_id, "payment_undecided", plan.channel_id, plan.alarm_s, plan.alarms, pay_id=self._pay_id
         )
@@ -168,6 +171,7 @@ class PaymentWorkflow:
             answer = await self._unless_decided(self._call_create())
             if isinstance(answer, Created):
                 message = AwaitPayer(self._pay_id, workflow.now(), answer.channel_reference)
+                self._named = bool(answer.channel_reference)
                 await durably(PaymentActivities.await_payer, message)
                 if self._status is PayStatus.CREATED:
                     self._status = PayStatus.PENDING
@@ -209,7 +213,8 @@ class PaymentWorkflow:
         """*Paid* wins, if it is what was asked; *closed* ends it; while the answer is unclear its orders wait, and a
         person hears of it.
 
-        *Not known* proves nothing as long as it may still be on its way there.
+        *Not known* proves nothing as long as it may still be on its way there, and for a while after the channel has
+        named it: one that forgets may remember.
         """
         ending = self._ending
         assert ending is not None
@@ -223,12 +228,17 @@ class PaymentWorkflow:
             await self._book(self._required_plan().channel_id, answer.charges)
             if self._undecided:  # what came is not what was asked: a person has it, and no more can be paid there
                 await self._end_unpaid(ending)
-        elif isinstance(answer, Closed) or (isinstance(answer, NotKnown) and not on_its_way):
+        elif isinstance(answer, Closed) or (isinstance(answer, NotKnown) and not on_its_way and self._is_forgotten()):
             await self._end_unpaid(ending)
         elif isinstance(answer, Unpaid | PaymentFailed | NotKnown):
             await self._required_silence().goes_on()
         else:
             await self._heed(answer)
+
+    def _is_forgotten(self) -> bool:
+        """Whether *not known* is believed: at once of what the channel never named, else when it says so for long."""
+        self._unknown_since = self._unknown_since or workflow.now()
+        return not self._named or workflow.now() - self._unknown_since >= FORGOTTEN_FOR_GOOD
 
     async def _end_unpaid(self, ending: Ending) -> None:
         """Nobody can pay it any more. What was paid, if anything, is no payment of it, and a person has been told."""
@@ -245,6 +255,7 @@ class PaymentWorkflow:
         elif isinstance(answer, Unclear | NotReachable):
             await self._required_silence().goes_on()
         elif answer is not None:
+            self._named = self._named or isinstance(answer, Unpaid | PaymentFailed)
             self._end_as(answer)
             await self._silence_ends()
 

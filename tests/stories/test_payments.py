@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from simulators.payment.channels import opened
 from tests.money import nothing_is_owed, stands
+from tests.payers import Channel
 from tests.platform import Platform
 
 
@@ -116,3 +119,27 @@ async def test_a_channel_that_will_not_have_it_is_out_of_the_way_at_once(platfor
     pay_id = await platform.paying(shopper, order_no, channel=channel)
     await channel.paid(pay_id)
     assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
+
+
+@pytest.mark.parametrize("like", ["paybridge", "stripe"])
+async def test_a_channel_that_forgets_what_it_had_named_is_not_believed(platform: Platform, like: str) -> None:
+    shopper, ticket = await platform.a_shopper(), await platform.a_ticket()
+    channel = await platform.a_channel(like, first_interval_s=0.4)
+    await channel.behave(forget_ms=4000)
+    order_no = await platform.bought(shopper, ticket)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.next("pay", "callback_lost")
+    await channel.next("query", "forget")
+    await channel.paid(pay_id)
+    await platform.until(lambda: forgot(channel))
+    await platform.api.post(f"/v1/payments/{pay_id}/cancel", json={}, headers=shopper.once())
+    await platform.until(lambda: is_paid(platform, pay_id))
+    assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
+
+
+async def forgot(channel: Channel) -> bool:
+    return "forget" in await channel.hits()
+
+
+async def is_paid(platform: Platform, pay_id: str) -> bool:
+    return bool((await platform.payment(pay_id))["status"] == "paid")
