@@ -13,7 +13,7 @@ from tests.stories.test_contradictions import reference_of
 from tests.stories.test_parcels import happens
 from tests.traders import ADDRESS, PRICE_MINOR, Caller
 
-SILENT = {"first_interval_s": 3_600.0, "ceiling_s": 3_600.0}
+SILENT: dict[str, Any] = {"first_interval_s": 3_600.0, "ceiling_s": 3_600.0}
 """Terms of a channel that is never asked within a test: it has to tell us by itself."""
 
 
