@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := activities adapters api benchmarks cli.py console demo domain embedded inspecting.py \
-	migrations reconcile.py seed_goods.py seed_keys.py seed_suppliers.py seeding.py settings.py simulators storage telemetry.py worker.py \
-	workflows
+	migrations reconcile.py seed_channels.py seed_goods.py seed_keys.py seed_shoppers.py seed_suppliers.py seeding.py \
+	settings.py simulators storage telemetry.py worker.py workflows
 SOURCES := $(wildcard $(PACKAGES))
 
 .DEFAULT_GOAL := help
@@ -46,13 +46,19 @@ contract: $(STAMP)  ## Schemathesis over the whole API as every role, with bound
 
 SINGLES := tests/faults/test_each_step.py::test_every_scenario_survives_any_fault_at_any_step
 PAIRS := tests/faults/test_each_step.py::test_pairs_of_faults_do_not_add_up_to_a_loss
+MONEY := tests/faults/test_money_at_each_step.py::test_money_of_every_scenario_survives_any_fault_at_any_step
+MONEY_PAIRS := tests/faults/test_money_at_each_step.py::test_pairs_of_faults_lose_no_money
 # A process each: a scenario makes a supplier per run, and hundreds of their queues in one process measure that process.
-faults: $(STAMP)  ## Every single fault at every activity call, then seeded pairs (FAULTS_SEED=)
+faults: $(STAMP)  ## Every single fault at every activity call, seeded pairs (FAULTS_SEED=), every ordering
 	@for name in issue_locked two_lines cancel expire negotiate resend reject promotion promotion_undone \
 		promotion_refunded codes_undone gate topup topup_refused parcel parcel_split parcel_refused parcel_lost mixed; do \
 		$(BIN)/pytest -m long -s "$(SINGLES)[$$name]" || exit 1; done
 	@for name in issue issue_locked two_lines negotiate parcel mixed; do \
 		$(BIN)/pytest -m long -s "$(PAIRS)[$$name]" || exit 1; done
+	@for name in pay_query pay_two_orders pay_refund pay_refund_pending pay_late pay_late_refund pay_twice pay_mixed \
+		pay_unpaid; do $(BIN)/pytest -m long -s "$(MONEY)[$$name]" || exit 1; done
+	@for name in pay pay_refund; do $(BIN)/pytest -m long -s "$(MONEY_PAIRS)[$$name]" || exit 1; done
+	$(BIN)/pytest -m long -s tests/faults/test_orderings.py tests/faults/test_cut_off.py
 
 mutations: $(STAMP)  ## Takes the rules of payment callbacks out, one by one: the story of each has to fail
 	$(BIN)/python -m tests.mutations.callback_rules

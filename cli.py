@@ -53,7 +53,10 @@ async def _seed(settings: Settings) -> None:
     import seeding
 
     report = await seeding.run(settings)
-    _say(f"sample data: {len(report.tickets_on_shelf)} tickets on the shelf; keys of everybody in {report.keys_file}")
+    _say(
+        f"sample data: {len(report.tickets_on_shelf)} tickets on the shelf; shoppers {', '.join(report.shoppers)}; "
+        f"channels {', '.join(report.channels)}; keys and passwords of everybody in {report.keys_file}"
+    )
 
 
 @app.command()
@@ -85,14 +88,20 @@ def torment(
     seed: Annotated[int, typer.Option(envvar="SEED", help="Chooses the run.")] = 1,
     orders: Annotated[int, typer.Option(min=1, max=100_000, help="How many orders are placed.")] = 150,
     kills: Annotated[int, typer.Option(min=1, max=100, help="How often each part is killed.")] = 3,
+    payments: Annotated[
+        int | None, typer.Option(min=1, max=3_500, help="Instead of the demo's orders: so many payments of shoppers.")
+    ] = None,
 ) -> None:
     """The demo's load on a fresh stack whose worker, API, Temporal, PostgreSQL and top-up simulator are killed, and
-    started, again and again.
+    started, again and again. With `--payments`, shoppers pay at channels with a fifth of every kind of fault, and their
+    simulator is killed, too.
 
-    Exit code 1: an order was lost, done twice or didn't come to rest.
+    Exit code 1: an order was lost, done twice or didn't come to rest; or money does not add up to the cent.
     """
     from demo import command
 
+    if payments is not None:
+        _end(asyncio.run(_or_told(command.torment_stack_by_payments(_settings(data_dir), seed, payments, kills))))
     _end(asyncio.run(_or_told(command.torment_stack(_settings(data_dir), seed, orders, kills))))
 
 

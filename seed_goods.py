@@ -10,6 +10,7 @@ from pathlib import Path
 
 from domain.catalog import ProductEvent, ProductStatus
 from domain.imports import parse_product
+from domain.payments import LatePayment
 from domain.supplier_catalog import derived_id
 from seed_suppliers import CARRIERS, DATA_PACKS, PACK_OPTION, PACK_UNIT, PARCEL_OPTION, PARCEL_PRODUCT, PARCEL_UNIT
 from storage import catalog_reading, catalog_writing, codes, offers, stock, stock_policies
@@ -33,6 +34,13 @@ WEST_PIECES = 36
 
 UNFINISHED = "paper-lantern"
 """The document that stays a draft: something to try the lifecycle on."""
+
+LATE_PAYMENT: Mapping[str, LatePayment] = {
+    "garden-evening": LatePayment.REVIVE,
+    "audio-guide": LatePayment.REFUND,
+}
+"""What money does that comes when its order is gone, where it is not the usual: an evening in the garden is bought
+again even when its order was canceled, a code never is."""
 
 ON_SHELF_BY: tuple[ProductEvent, ...] = (ProductEvent.SUBMIT, ProductEvent.APPROVE, ProductEvent.PUT_ON_SHELF)
 
@@ -92,6 +100,9 @@ async def _prepare(cx: Connection, name: str, product: ProductDetail, actor: str
         elif product.row["kind"] == "physical":
             movement = Movement(f"seed/{WEST}/{sku_id}", sku_id, "received", WEST_PIECES, WEST, "sample data")
             await stock.apply_movement(cx, movement, actor=actor, now=now)
+    if name in LATE_PAYMENT:
+        changes = {"late_payment": str(LATE_PAYMENT[name])}
+        await catalog_writing.edit_product(cx, product.row["id"], changes, if_version=None, actor=actor, now=now)
     for event in ON_SHELF_BY:
         await catalog_writing.move_product(cx, product.row["id"], event, actor=actor, now=now, reason="sample data")
 

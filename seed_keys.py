@@ -1,11 +1,15 @@
-"""The keys of the sample accounts: made once, kept in a file of its owner alone, and in the database as HMACs."""
+"""The keys of the sample accounts: made once, kept in a file of its owner alone, and in the database as HMACs.
+
+Beside them the passwords of the sample shoppers, of which the database has hashes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +28,7 @@ Keys = dict[str, dict[str, str]]
 async def ensure_keys(
     database: Database, settings: Settings, operators: Sequence[str], distributors: Sequence[str]
 ) -> Path:
-    """The file `keys.json`: `{"operators": {id: token}, "distributors": {id: token}}`. Every token in it works.
+    """The file `keys.json`: `{"operators": {id: token}, "distributors": {id: token}, …}`. Every token in it works.
 
     The file is written before the database, so that a crash between the two loses no key: the next run enters it.
     """
@@ -39,6 +43,16 @@ async def ensure_keys(
         for owner, token in keys[group].items():
             await _enter(database, kind, owner, token, pepper)
     return path
+
+
+async def ensure_passwords(settings: Settings, emails: Iterable[str]) -> dict[str, str]:
+    """A password for each of these shoppers, by e-mail, as the file's `shoppers` has it."""
+    path = settings.data_dir / "keys.json"
+    keys = await asyncio.to_thread(_load, path)
+    for email in emails:
+        keys["shoppers"].setdefault(email, secrets.token_urlsafe(12))
+    await asyncio.to_thread(_save, path, keys)
+    return keys["shoppers"]
 
 
 async def _enter(database: Database, kind: PrincipalKind, owner: str, token: str, pepper: str) -> None:
@@ -60,7 +74,7 @@ async def _enter(database: Database, kind: PrincipalKind, owner: str, token: str
 
 def _load(path: Path) -> Keys:
     found: Keys = json.loads(path.read_text()) if path.exists() else {}
-    return {"operators": found.get("operators", {}), "distributors": found.get("distributors", {})}
+    return {group: found.get(group, {}) for group in ("operators", "distributors", "shoppers")}
 
 
 def _save(path: Path, keys: Keys) -> None:

@@ -1,6 +1,7 @@
-"""Sample data for a new installation: people, keys, suppliers, catalogues, some stock. Running it again adds nothing.
+"""Sample data for a new installation: people, keys, suppliers, payment channels, catalogues, some stock. Running it
+again adds nothing.
 
-What exists is left as people have changed it, but for the addresses of the simulated suppliers: they follow its port.
+What exists is left as people have changed it, but for the addresses of simulated parties: they follow their ports.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ from api.promotion_views import PercentOffInput, PromotionInput
 from domain.access import AccountExists, Role
 from domain.catalog import ProductEvent, ProductStatus
 from domain.supplier_catalog import TICKETS, derived_id
+from seed_channels import ensure_channels
 from seed_goods import ensure_goods
-from seed_keys import ensure_keys
+from seed_keys import ensure_keys, ensure_passwords
+from seed_shoppers import SHOPPERS, ensure_shoppers
 from seed_suppliers import TICKET_SUPPLIERS, ensure_suppliers
 from settings import Settings
 from storage import (
@@ -103,6 +106,8 @@ class SeedReport:
     tickets_on_shelf: tuple[str, ...] = ()
     goods: tuple[str, ...] = ()
     own_quota: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    shoppers: tuple[str, ...] = ()
 
 
 async def run(settings: Settings) -> SeedReport:
@@ -115,13 +120,19 @@ async def run(settings: Settings) -> SeedReport:
         keys_file = await ensure_keys(database, settings, operators, distributors)
         await _risk_rules(database)
         await _campaign(database)
+        shoppers = await ensure_shoppers(
+            database, settings, await ensure_passwords(settings, SHOPPERS), actor=ACTOR, now=_now()
+        )
+        channels = await ensure_channels(database, settings, actor=ACTOR)
         suppliers = await ensure_suppliers(database, settings, actor=ACTOR)
         synced = await _catalogues(settings)
         await _warehouses(database)
         goods = await ensure_goods(database, actor=ACTOR, now=_now())
         quota = await _own_quota(database)
         on_shelf = await _put_tickets_on_shelf(database)
-    report = SeedReport(keys_file, operators, distributors, suppliers, synced, on_shelf, goods, quota)
+    report = SeedReport(
+        keys_file, operators, distributors, suppliers, synced, on_shelf, goods, quota, channels, shoppers
+    )
     log.info("seed.finished", tickets=len(on_shelf), goods=len(goods), suppliers=len(suppliers))
     return report
 

@@ -182,4 +182,5 @@ def _new_plan(wish: Wish, priced: Priced, timings: OrderTimings, *, in_review: b
         lines=lines,
         promotions=bool(priced.discounts),
         pays=wish.pays,
+        free=not priced.total_minor,
     )

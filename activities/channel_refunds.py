@@ -14,10 +14,12 @@ from activities.order_money import flow_when_back
 from activities.order_writes import save
 from activities.payment_messages import FailRefund, OpenRefund, RefundPlan, RefundStanding, RetryRefund, SettleRefund
 from activities.payment_plans import refund_plan
-from domain.ledger import Transfer, unapplied
+from domain.balances import CoinsUnfit
+from domain.errors import Refusal
+from domain.ledger import Transfer, cash, clearing, unapplied
 from domain.order import Order
 from domain.orders import OrderStatus
-from domain.pay_order import given_back, paid_by_hand, unapplied_again
+from domain.pay_order import given_back, unapplied_again
 from domain.payments import RefundState
 from domain.settlement import ReceivableFlow
 from storage import balances, order_exceptions, order_writing, pay_orders, payment_channels, refunds
@@ -40,7 +42,16 @@ class ChannelRefundActivities:
 
     @activity.defn
     async def settle_refund(self, message: SettleRefund) -> RefundStanding:
-        """The money is back: its line, its pay order, coins and vouchers, flows and ledger follow. Once."""
+        """The money is back: its line, its pay order, coins and vouchers, flows and ledger follow. Once.
+
+        Refused, with nothing changed, where it was to become coins and the buyer's are of another currency.
+        """
+        try:
+            return await self._settle(message)
+        except CoinsUnfit as unfit:
+            return RefundStanding(message.refund_id, RefundState.FAILED, Refusal.of(unfit))
+
+    async def _settle(self, message: SettleRefund) -> RefundStanding:
         async with self._database.transaction() as cx:
             order = await _order_of(cx, message.refund_id)
             row = await _locked(cx, message.refund_id)
@@ -170,6 +181,6 @@ async def _money_follows(cx: Connection, row: dict[str, Any], message: SettleRef
         return transfers
     channel = await payment_channels.get_channel(cx, row["channel_id"])
     if channel.currency == row["currency"]:
-        paid_out = paid_by_hand if message.route == "by_hand" else given_back
-        transfers.append(paid_out(row["channel_id"], row["id"], buyer_id, row["cash_minor"], row["currency"], at))
+        out_of = cash(channel.id) if message.route == "by_hand" else clearing(channel.id)
+        transfers.append(given_back(out_of, channel.id, row["id"], buyer_id, row["cash_minor"], row["currency"], at))
     return transfers

@@ -5,13 +5,15 @@ Every call has a reference of ours that was stored before, under which the chann
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
 from temporalio import activity
 
 from activities.channel_directory import ChannelDirectory
 from activities.payment_messages import CallChannel, CallRefund
 from adapters.payments import PaymentRequest, RefundRequest
-from domain.channels import CreateAnswer, PaymentAnswer, RefundAnswer
-from storage import pay_reading, refunds
+from domain.channels import CreateAnswer, Created, PayAction, PaymentAnswer, RefundAnswer
+from storage import pay_orders, pay_reading, refunds
 from storage.database import Database
 
 
@@ -25,7 +27,10 @@ class ChannelActivities:
 
     @activity.defn
     async def create_at_channel(self, message: CallChannel) -> CreateAnswer:
-        """Let the payer pay. Idempotency key at the channel: the pay order's id."""
+        """Let the payer pay. Idempotency key at the channel: the pay order's id.
+
+        What the payer has to do is kept in the pay order's row, and not told to Temporal: a secret may be in it.
+        """
         async with self._database.reading() as cx:
             row = await pay_reading.read_for_channel(cx, message.pay_id)
         channel = await self._directory.channel(message.channel_id)
@@ -38,7 +43,12 @@ class ChannelActivities:
             return_url=row["return_url"],
             expires_at=row["expires_at"],
         )
-        return await channel.create(request, timeout_s=message.timeout_s)
+        answer = await channel.create(request, timeout_s=message.timeout_s)
+        if not isinstance(answer, Created):
+            return answer
+        async with self._database.transaction() as cx:
+            await pay_orders.keep_action(cx, message.pay_id, asdict(answer.action))
+        return replace(answer, action=PayAction(answer.action.kind))
 
     @activity.defn
     async def query_channel(self, message: CallChannel) -> PaymentAnswer:

@@ -82,7 +82,7 @@ class LinePlan:
 @dataclass(frozen=True, slots=True)
 class OrderPlan:
     """An order as its process begins or goes on with it. `promotions`: it was priced with some, to be held. `pays`: by
-    its distributor's credit line, or by its buyer (domain/payments.py)."""
+    its distributor's credit line, or by its buyer (domain/payments.py). `free`: it costs nothing."""
 
     order_no: int
     distributor_id: str
@@ -98,6 +98,7 @@ class OrderPlan:
     lines: tuple[LinePlan, ...]
     promotions: bool = False
     pays: str = "on_account"
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)

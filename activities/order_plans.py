@@ -133,6 +133,7 @@ async def read_plan(cx: Connection, order_no: int, timings: OrderTimings) -> Ord
         lines=lines,
         promotions=await order_promotions.is_priced_with_some(cx, order_no),
         pays=row["pays"],
+        free=not row["total_minor"],
     )
 
 

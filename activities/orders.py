@@ -166,7 +166,7 @@ class OrderActivities:
 
     @activity.defn
     async def confirm_order(self, message: ConfirmOrder) -> Confirmation:
-        """`locked` becomes `issuing`, on account or paid: holds become sales, what will be sent to suppliers is stored.
+        """`locked` becomes `issuing`, on account, paid or free: holds become sales, what will be sent is stored.
 
         Lines whose stock is gone (policy at_payment) fail here and are refunded. Idempotency: the status.
         """
@@ -177,6 +177,8 @@ class OrderActivities:
                     order.pay(message.at)
                 elif order.on_account:
                     order.confirm_on_account(message.at)
+                elif not order.total_minor:
+                    order.pay(message.at)
                 else:
                     return Confirmation(unusable=True)
                 gone = await order_stock.confirm(cx, order.order_no, at=message.at)

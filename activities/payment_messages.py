@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from domain.channels import Charge, PayAction, PaymentTold, QuerySchedule
+from domain.channels import Charge, PaymentTold, QuerySchedule
 from domain.errors import Refusal
 from domain.payments import PayStatus, RefundState
 
@@ -18,6 +18,14 @@ from domain.payments import PayStatus, RefundState
 class OpenPayment:
     pay_id: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Cases about a channel's silence: how many there have been, and whether one is open."""
+
+    raised: int = 0
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +53,10 @@ class PaymentPlan:
     schedule: QuerySchedule
     call_timeout_s: float
     alarm_s: float
-    action: PayAction | None = None
     reason: str = ""
     refunds: tuple[str, ...] = ()
     paid_at: datetime | None = None
+    alarms: Alarms = Alarms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +69,10 @@ class PaymentOpened:
 
 @dataclass(frozen=True, slots=True)
 class PayAnswer:
-    """The first answer to a payer: where it stands and what to do, or the refusal."""
+    """The first answer to a payer: where it stands, or the refusal. What they have to do is in the pay order's row: it
+    may have a channel's secret in it, which no history shows."""
 
     status: PayStatus
-    action: PayAction | None = None
     refusal: Refusal | None = None
 
 
@@ -83,7 +91,6 @@ class AwaitPayer:
 
     pay_id: str
     at: datetime
-    action: PayAction
     channel_reference: str
 
 
@@ -236,7 +243,8 @@ class OpenRefund:
 class RefundPlan:
     """A refund as its process goes on with it. `cash_minor` is what the channel gives back; the rest is ours.
 
-    `refund_no` is the number at the channel; `sent`: it may have been sent under it already.
+    `refund_no` is the number at the channel; `route`: which way it went back, where it has;
+    `order_no`: whose line it is of, None for money that bought nothing.
     """
 
     refund_id: str
@@ -248,6 +256,9 @@ class RefundPlan:
     schedule: QuerySchedule
     call_timeout_s: float
     alarm_s: float
+    alarms: Alarms = Alarms()
+    route: str = "channel"
+    order_no: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +316,11 @@ class DecideRefund:
 
 @dataclass(frozen=True, slots=True)
 class RefundStanding:
+    """`refusal`: why it could not be settled as a person wanted."""
+
     refund_id: str
     state: RefundState
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from activities.payment_messages import PaymentPlan, PlannedPart, RefundPlan
-from domain.channels import PayAction, QuerySchedule
+from activities.payment_messages import Alarms, PaymentPlan, PlannedPart, RefundPlan
+from domain.channels import QuerySchedule
 from domain.pay_order import PayOrder
 from domain.payments import RefundState
-from storage import pay_orders, payment_channels, refunds
+from storage import order_exceptions, payment_channels, refunds
 from storage.database import Connection
 from storage.payments import PaymentChannelRow
 
@@ -24,7 +24,6 @@ NO_CHANNEL = QuerySchedule(1.0, 1.0, 1.0)
 async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
     """The pay order as it stands."""
     row = await payment_channels.get_channel(cx, pay.channel_id) if pay.channel_id else None
-    action = await pay_orders.read_action(cx, pay.id)
     assert pay.expires_at is not None or not pay.undecided, "an open pay order ends at some time"
     return PaymentPlan(
         pay_id=pay.id,
@@ -36,8 +35,8 @@ async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
         schedule=schedule_of(row),
         call_timeout_s=row.call_timeout_s if row else 0,
         alarm_s=row.alarm_s if row else 0,
-        action=PayAction(**action) if action else None,
         reason=pay.reason,
+        alarms=Alarms(*await order_exceptions.alarms(cx, "payment_undecided", pay_id=pay.id)),
         refunds=tuple(await refunds.open_of_payment(cx, pay.id)),
         paid_at=pay.paid_at,
     )
@@ -71,4 +70,7 @@ async def refund_plan(cx: Connection, refund: Mapping[str, Any]) -> RefundPlan:
         schedule=schedule_of(row),
         call_timeout_s=row.call_timeout_s if row else 0,
         alarm_s=row.alarm_s if row else 0,
+        alarms=Alarms(*await order_exceptions.alarms(cx, "refund_undecided", refund_id=refund["id"])),
+        route=refund["route"],
+        order_no=refund["order_no"] if refund["line_no"] is not None else None,
     )

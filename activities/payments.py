@@ -7,9 +7,10 @@ Orders are locked before their pay order.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import activity
 
@@ -37,7 +38,7 @@ from domain.ledger import Transfer
 from domain.money import Money
 from domain.order import Order
 from domain.orders import OrderStatus, PaymentStatus
-from domain.pay_order import PartState, PayOrder, Verdict, fee_of, received
+from domain.pay_order import PartState, PayOrder, Verdict, fee_of, received, settled_by_hand
 from domain.payments import LatePayment, OrdersNotPayable, Pays, PayStatus, may_revive
 from storage import (
     balances,
@@ -108,7 +109,6 @@ class PaymentActivities:
             pay = await _required(cx, message.pay_id)
             pay.await_payer(message.at, message.channel_reference)
             await pay_orders.save(cx, pay, message.at)
-            await pay_orders.keep_action(cx, pay.id, asdict(message.action))
 
     @activity.defn
     async def book_charges(self, message: BookCharges) -> Booked:
@@ -206,24 +206,18 @@ class PaymentActivities:
 
     @activity.defn
     async def rest_payment(self, message: RestPayment) -> None:
-        """Nothing is outstanding, and nothing unclear any more, whichever run of the process had told a person so.
-
-        Idempotency: the flag, and the case's state.
-        """
+        """Nothing is outstanding; where money has come at this very moment, something is. Idempotency: the flag."""
         async with self._database.transaction() as cx:
             pay = await _required(cx, message.pay_id)
-            if not pay.at_rest:
+            if not pay.at_rest and not pay.outstanding:
                 pay.at_rest = True
                 await pay_orders.save(cx, pay, message.at)
-            await order_exceptions.resolve(
-                cx, undecided_case_id(pay.id), by="system", at=message.at, resolution={"decision": "cleared"}
-            )
 
     @activity.defn
     async def decide_charge(self, message: ChargeDecision) -> Returned:
         """A person's word on money that no machine may use: it goes back, or was dealt with otherwise. Closes the case.
 
-        Idempotency: the case's state, and the refund's id.
+        Idempotency: the case's state. Of two who decide at once the first one's word counts: money goes back one way.
         """
         decision = message.decision
         async with self._database.transaction() as cx:
@@ -231,6 +225,12 @@ class PaymentActivities:
             assert case is not None, "the case was there when it was decided"
             told = case["evidence"]
             refund_id = charge_refund_id(told["channel_id"], told["payment_id"])
+            first = await order_exceptions.resolve(
+                cx, decision.case_id, by=decision.actor, at=message.at,
+                resolution={"decision": decision.decision, "reason": decision.reason, "evidence": decision.evidence},
+            )  # fmt: skip
+            if not first:
+                return Returned(refund_id if await refunds.read(cx, refund_id) is not None else None)
             if decision.decision == "refund":
                 await refunds.request_of_charge(
                     cx, refund_id, channel_id=told["channel_id"], payment_id=told["payment_id"],
@@ -238,11 +238,7 @@ class PaymentActivities:
                     reason=decision.reason, actor=decision.actor, at=message.at,
                 )  # fmt: skip
             else:
-                await charges.settle_otherwise(cx, told["channel_id"], told["payment_id"])
-            await order_exceptions.resolve(
-                cx, decision.case_id, by=decision.actor, at=message.at,
-                resolution={"decision": decision.decision, "reason": decision.reason, "evidence": decision.evidence},
-            )  # fmt: skip
+                await _settle_by_hand(cx, message, case)
             return Returned(refund_id if decision.decision == "refund" else None)
 
     @activity.defn
@@ -261,19 +257,33 @@ class PaymentActivities:
             )
 
 
+async def _settle_by_hand(cx: Connection, message: ChargeDecision, case: dict[str, Any]) -> None:
+    """Somebody was paid back, or otherwise satisfied, outside the channel. Idempotency: the transfer's key."""
+    told = case["evidence"]
+    channel_id, payment_id = told["channel_id"], told["payment_id"]
+    pay = await pay_orders.load(cx, case["pay_id"]) if case["pay_id"] else None
+    await charges.settle_otherwise(cx, channel_id, payment_id)
+    if (await payment_channels.get_channel(cx, channel_id)).currency == told["currency"]:
+        buyer_id = pay.buyer_id if pay else None
+        booked = settled_by_hand(channel_id, payment_id, buyer_id, told["amount_minor"], told["currency"], message.at)
+        await insert_flows(cx, transfers=[booked])
+
+
 NO_CHANNEL_S = 60
 """How long a pay order without cash may be open, in seconds: it is decided at once."""
 
 
+PLAIN_MAX = 64
+"""So long may be what a case's id says of its subject."""
+
+
 def case_id(kind: str, subject: str) -> str:
-    """A case's id, from what it is about; ids of channels may have any characters."""
-    plain = "".join(each if each.isalnum() or each in "-_" else "_" for each in subject if each.isascii())
-    return f"xcp-{kind}-{plain}"[:84]
-
-
-def undecided_case_id(pay_id: str) -> str:
-    """The case about a pay order of which nobody knows for too long whether it is paid."""
-    return f"xcp-{pay_id}-undecided"
+    """A case's id, from what it is about. Channels' ids may have any length and characters: what an id of ours can't
+    show of them a digest stands for, so that no two share a case."""
+    plain = re.sub(r"[^0-9A-Za-z_\-]", "_", subject)[:PLAIN_MAX]
+    if plain != subject:
+        plain = f"{plain[: PLAIN_MAX - 25]}-{hashlib.sha256(subject.encode()).hexdigest()[:24]}"
+    return f"xcp-{kind}-{plain}"
 
 
 def part_refund_id(pay_id: str, order_no: int) -> str:
@@ -282,8 +292,9 @@ def part_refund_id(pay_id: str, order_no: int) -> str:
 
 
 def charge_refund_id(channel_id: str, payment_id: str) -> str:
-    """The refund of a whole charge, once. Channels' ids may have any length and characters; ours may not."""
-    return f"rfd-{channel_id}-{hashlib.sha256(payment_id.encode()).hexdigest()[:24]}"
+    """The refund of a whole charge, once. Channels' ids may have any length and characters; a refund's number is also
+    theirs to keep, and 64 characters are as many as all of them take."""
+    return f"rfd-charge-{hashlib.sha256(f'{channel_id}/{payment_id}'.encode()).hexdigest()[:32]}"
 
 
 async def _required(cx: Connection, pay_id: str) -> PayOrder:
@@ -321,6 +332,10 @@ async def _hold_balances(cx: Connection, pay: PayOrder, at: datetime) -> None:
         )  # fmt: skip
 
 
+class ChargeTakenMeanwhile(Exception):
+    """The same charge was told under another reference at this very moment: judged again, it is known."""
+
+
 class _Booking:
     """Charges that were not known, judged one after another; what follows from them is booked together at the end."""
 
@@ -338,9 +353,11 @@ class _Booking:
         verdict = await self._judge(charge)
         ours = pay is not None and verdict is not Verdict.UNKNOWN
         owner = message.pay_id if ours else None
-        await charges.insert(
+        new = await charges.insert(
             cx, message.channel_id, charge, pay_id=owner, reference=message.pay_id, verdict=verdict, at=message.at
         )
+        if not new:
+            raise ChargeTakenMeanwhile(charge.payment_id)
         if verdict is Verdict.SURPLUS:
             await self._give_back(charge, "paid_twice" if twice else "parts_gone")
         elif verdict is not Verdict.ACCEPTED:

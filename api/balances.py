@@ -138,7 +138,12 @@ async def issue_voucher(
     return await keeper.in_transaction(caller, issue)
 
 
-@router.get("/v1/vouchers", response_model=Page[VoucherView], responses=problems(401, 403), summary="List vouchers")
+@router.get(
+    "/v1/vouchers",
+    response_model=Page[VoucherView],
+    responses=problems(401, 403, 404, codes=["balances_not_found"]),
+    summary="List vouchers",
+)
 async def list_vouchers(
     caller: Reader,
     paging: PagingDep,

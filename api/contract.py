@@ -60,6 +60,8 @@ PARAMETERS: Mapping[str, tuple[str, Any]] = {
     "path brand_id": ("A brand's id.", "2001"),
     "path attribute_id": ("An attribute's number, as documents name it.", 201),
     "path checkout_id": ("A checkout's id, as making it showed it.", f"chk-{ORDER_NO}"),
+    "path payment_id": ("A payment's id, as making it or the list showed it.", f"pay-{ORDER_NO}"),
+    "path channel_id": ("A payment channel's id.", "paybridge"),
     "path import_id": ("A bulk import's id, as its `Location` showed it.", "imp_0f3a9c1d2b4e5f60a1b2"),
     "query status": ("Only those in this state.", None),
     "query state": ("Only those in this state.", "open"),
@@ -106,6 +108,22 @@ BODIES: Mapping[Operation, Mapping[str, Any]] = {
             }
         ],
         "contact": {"full_name": "Li Lei", "email": "li.lei@buyer.example"},
+    },
+    ("post", "/v1/payments"): {
+        "order_nos": [ORDER_NO],
+        "channel_id": "paybridge",
+        "return_url": "https://shop.example/orders",
+    },
+    ("post", "/v1/payments/{payment_id}/cancel"): {"reason": _REASON},
+    ("put", "/v1/payment-channels/{channel_id}"): {
+        "name": "Paybridge",
+        "protocol": "direct",
+        "base_url": "https://paybridge.example",
+        "credentials": {
+            "token": "paybridge-token-0001",
+            "callback_secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODk=",
+        },
+        "fee_bp": 60,
     },
     ("post", "/v1/users"): {"email": "li.lei@buyer.example", "password": "correct-horse-battery", "name": "Li Lei"},
     ("post", "/v1/users/login"): {"email": "li.lei@buyer.example", "password": "correct-horse-battery"},

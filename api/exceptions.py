@@ -36,7 +36,7 @@ Reader = Annotated[Principal, require(Action.EXCEPTION_READ)]
 Decider = Annotated[Principal, require(Action.EXCEPTION_DECIDE)]
 CaseId = Annotated[str, Path(pattern=r"^xcp-[0-9A-Za-z_\-]{1,80}$", examples=["xcp-1039000000000000001-1-escalated-1"])]
 
-_DECIDE_CODES = ["exception_closed", "decision_not_offered", "tickets_missing", "refund_state_conflict"]
+_DECIDE_CODES = ["exception_closed", "decision_not_offered", "tickets_missing", "refund_state_conflict", "coins_unfit"]
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "issuance_escalated": ("issued", "give_up"),

@@ -28,12 +28,12 @@ Rows = Mapping[int, Mapping[str, Any]]
 
 
 class NothingToPay(DomainError):
-    """A payment of nothing."""
+    """An order that costs nothing."""
 
     code = "nothing_to_pay"
 
-    def __init__(self) -> None:
-        super().__init__("These orders cost nothing: there is nothing to pay.")
+    def __init__(self, order_no: int) -> None:
+        super().__init__(f"Order {order_no:019d} costs nothing: it is issued without a payment. Leave it out.")
 
 
 async def draft_payment(process: Process, buyer_id: str, key: str, body_hash: str, body: PaymentInput) -> str:
@@ -80,10 +80,12 @@ async def _drafted(
 
 
 def _judge(orders: Rows, order_nos: list[int]) -> str:
-    """Their currency, where all of them are the buyer's, and can be paid now."""
+    """Their currency, where all of them are the buyer's, cost something, and can be paid now."""
     for order_no in order_nos:
         if order_no not in orders:
             raise OrderNotFound(f"{order_no:019d}")
+        if not orders[order_no]["total_minor"]:
+            raise NothingToPay(order_no)
     if unfit := {order_no: why for order_no in order_nos if (why := _unfit(orders[order_no]))}:
         raise OrdersNotPayable(unfit)
     first, *others = dict.fromkeys(orders[order_no]["currency"] for order_no in order_nos)
@@ -105,8 +107,6 @@ async def _parts(
 ) -> tuple[Parts, tuple[str, ...]]:
     """What is paid from where: vouchers as far as they go, then the coins that were named, the rest in cash. With the
     ids of the vouchers that are needed."""
-    if not total.amount_minor:
-        raise NothingToPay
     left_minor, at = total.amount_minor, process.clock()
     used: list[str] = []
     for voucher in await _vouchers(connection, process, buyer_id, body):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import structlog
 from pydantic import Field, TypeAdapter
@@ -41,11 +41,14 @@ MAX_REFERENCE = 200
 State = Literal["waiting", "handed_over", "unknown"]
 
 
-async def hand_over(parts: Parts, channel_id: str, event_id: str, event: ChannelEvent) -> None:
-    """Give the callback its effect. What can't be done now stays in the journal for the next sweep."""
+async def hand_over(parts: Parts, channel_id: str, event_id: str, event: ChannelEvent | dict[str, Any]) -> None:
+    """Give the callback its effect. What can't be done now stays in the journal for the next sweep.
+
+    `event`: as it was read of its channel, or as the journal has it.
+    """
     state: State = "waiting"
     try:
-        state = await _hand_over(parts, channel_id, event)
+        state = await _hand_over(parts, channel_id, EVENTS.validate_python(event))
     except Exception as failure:
         # Whatever it is, the acknowledged callback stays in the journal, and is tried again after the others.
         _log.warning("channel_callback.not_handed_over", channel=channel_id, event_id=event_id, reason=str(failure))
@@ -59,7 +62,7 @@ async def sweep(parts: Parts) -> int:
     async with parts.database.reading() as connection:
         rows = await channel_callbacks.not_handed_over(connection, received_before=before, limit=BATCH)
     for row in rows:
-        await hand_over(parts, row["channel_id"], row["event_id"], EVENTS.validate_python(row["event"]))
+        await hand_over(parts, row["channel_id"], row["event_id"], row["event"])
     return len(rows)
 
 

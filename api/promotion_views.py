@@ -124,7 +124,8 @@ class PromotionEdit(Input):
     def changes(self) -> dict[str, Any]:
         """What is given; null unsets an end, a limit or a group, and is nothing elsewhere. Raises PromotionInvalid."""
         unsettable = {"valid_to", "stack_group", "stock", "per_buyer_limit"}
-        given = self.model_dump(exclude_unset=True)
+        # Whole, also inside: what a scope leaves out is no limit, and not left as it was.
+        given = {name: value for name, value in self.model_dump().items() if name in self.model_fields_set}
         changes = {name: value for name, value in given.items() if value is not None or name in unsettable}
         if "terms" in changes:
             terms_of(changes["terms"])

@@ -48,9 +48,10 @@ class Control:
     async def set_faults(self, supplier_id: str, faults: Mapping[str, Any]) -> None:
         await self._send("PUT", f"/control/{supplier_id}/faults", faults)
 
-    async def force(self, supplier_id: str, operation: str, kind: str) -> None:
-        """The next such call meets the fault."""
-        await self._send("POST", f"/control/{supplier_id}/next", {"operation": operation, "kind": kind})
+    async def force(self, supplier_id: str, operation: str, kind: str, reference: str | None = None) -> None:
+        """The next such call, where one is given with this reference of ours, meets the fault."""
+        forced = {"operation": operation, "kind": kind, "reference": reference}
+        await self._send("POST", f"/control/{supplier_id}/next", forced)
 
     async def change(self, supplier_id: str, settings: Mapping[str, Any]) -> None:
         """Set what is given, such as the `capacities` of a supplier's sessions, or how a carrier's parcels move."""
@@ -59,11 +60,14 @@ class Control:
 
     async def documents(self, supplier_id: str) -> list[Mapping[str, Any]]:
         """The whole book of one party as its simulator has it."""
+        return await self._pages(f"/control/{supplier_id}/book", "bookings")
+
+    async def _pages(self, path: str, name: str) -> list[Mapping[str, Any]]:
         documents: list[Mapping[str, Any]] = []
         cursor = 0
         while True:
-            page = await self._get(f"/control/{supplier_id}/book?cursor={cursor}&limit={PAGE}")
-            documents += page["bookings"]
+            page = await self._get(f"{path}?cursor={cursor}&limit={PAGE}")
+            documents += page[name]
             if page["next_cursor"] is None:
                 return documents
             cursor = page["next_cursor"]

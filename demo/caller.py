@@ -80,6 +80,10 @@ class Caller:
         self._log = log
         self._patience_s = patience_s
 
+    def with_token(self, token: str) -> Caller:
+        """Another caller on the same wire, with the same log."""
+        return Caller(self._http, self._api_url, token, self._log, patience_s=self._patience_s)
+
     async def post(self, path: str, body: Mapping[str, Any], key: str) -> Reply:
         """Send until answered, with one key. Raises Unanswered."""
         reply = await self._until_answered("POST", path, body, {"Idempotency-Key": key})
@@ -89,6 +93,10 @@ class Caller:
     async def patch(self, path: str, body: Mapping[str, Any]) -> Reply:
         """Set; a repetition sets the same again."""
         return await self._until_answered("PATCH", path, body, {})
+
+    async def put(self, path: str, body: Mapping[str, Any]) -> Reply:
+        """Set as a whole; a repetition sets the same again."""
+        return await self._until_answered("PUT", path, body, {})
 
     async def get(self, path: str) -> Reply:
         """Read until answered. Raises Unanswered."""

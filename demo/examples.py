@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from demo.pay_stories import Story
 from demo.rest import parcels_of
 from settings import Settings
 from workflows.deliveries import delivery_workflow_id
 from workflows.order_ids import order_workflow_id
+from workflows.payment_ids import payment_workflow_id, refund_workflow_id
 
 Order = Mapping[str, Any]
 
@@ -30,6 +32,25 @@ def examples(orders: Sequence[Order], settings: Settings, data_dir: Path) -> dic
         found["An order with discounts"] = f"{_with_key(settings, order, data_dir)}\n    {told}"
     if order := _first(orders, _has_tickets):
         found["Tickets as PDF"] = f"{_with_key(settings, order, data_dir, '/tickets.pdf')} -o tickets.pdf"
+    return found
+
+
+def paid_examples(stories: Sequence[Story], settings: Settings, data_dir: Path) -> dict[str, str]:
+    """An order and a payment of each of the shoppers' stories, and one refund; each title once."""
+    found: dict[str, str] = {}
+    for story in stories:
+        if story.pay_id and not story.trouble and story.title not in found:
+            found[story.title] = _in_temporal(settings, payment_workflow_id(story.pay_id))
+            if story.order_no:
+                found[story.title] += "\n    " + _with_key(settings, {"order_no": story.order_no}, data_dir)
+    refunded = next((story for story in stories if story.refund_id), None)
+    if refunded is not None:
+        found["A refund at its channel"] = _in_temporal(settings, refund_workflow_id(refunded.refund_id))
+    paid = next((story for story in stories if story.pay_id and story.title.startswith("paid at paybridge")), None)
+    if paid is not None:
+        found["The cashier's page of a payment"] = (
+            f"{settings.simulator_url('payment')}/paybridge/cashier/{paid.pay_id}"
+        )
     return found
 
 

@@ -13,6 +13,8 @@ from demo.buyers import Purchase
 from demo.caller import Caller
 from demo.characters import KINDS
 from demo.kinds import Kinds
+from demo.money import Money
+from demo.pay_stories import Story
 from domain.inspection import InspectionTerms, Violation
 from inspecting import inspect_all
 from settings import Settings
@@ -24,7 +26,10 @@ TERMS = InspectionTerms(promise_s=0, waiting_s=10, grace_s=5)
 
 @dataclass
 class Outcome:
-    """The figures of a run; amounts in minor units of `currency`. `orders`: all that were made, as they ended."""
+    """The figures of a run; amounts in minor units of `currency`. `orders`: all that were made, as they ended.
+
+    `stories`: shoppers', of this run; `money` and `payments`: all of shoppers' money that there is on the stack.
+    """
 
     placed: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -41,6 +46,9 @@ class Outcome:
     seconds: float = 0.0
     kinds: Kinds = field(default_factory=lambda: Kinds({}))
     orders: list[Mapping[str, Any]] = field(default_factory=list)
+    stories: list[Story] = field(default_factory=list)
+    money: Money = field(default_factory=Money)
+    payments: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def flows_as_table(self) -> bool:
@@ -50,7 +58,8 @@ class Outcome:
     @property
     def failures(self) -> list[str]:
         """Why the run has failed; empty where it has not."""
-        told = [*self.troubles, *self.kinds.failures]
+        told = [*self.troubles, *self.kinds.failures, *self.money.failures]
+        told += [f"{story.title}: {story.trouble}" for story in self.stories if story.trouble]
         told += [f"doubles: {self.doubles}"] if self.doubles else []
         told += [f"dropped: {self.dropped}"] if self.dropped else []
         told += [f"{found.invariant} of {found.subject}: {found.detail}" for found in self.violations]
@@ -71,6 +80,10 @@ class Outcome:
             "dropped": self.dropped,
             "violations": len(self.violations),
             **self.kinds.report(),
+            "money": self.money.report(),
+            "stories": {
+                f"{number} {story.title}": story.report() for number, story in enumerate(self.stories, start=1)
+            },
             "faults_hit": dict(sorted(self.faults_hit.items())),
             "flows_equal_table": self.flows_as_table,
             "receivable_minor": self.receivable_minor,

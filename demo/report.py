@@ -16,6 +16,7 @@ from rich.table import Table
 
 from demo.characters import KINDS
 from demo.kinds import ENDS, Kinds
+from demo.money import Money
 from demo.outcome import OUTCOMES, Outcome, quantiles
 from demo.run import Progress
 
@@ -65,9 +66,6 @@ class Screen:
 
 def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], failures: Sequence[str]) -> None:
     """The table at the end, and why the run has failed."""
-    table = Table(title="What came of it", show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
     certainty = quantiles(outcome.certainty_s)
     refusals = ", ".join(f"{code} {count}" for code, count in outcome.refusals.most_common())
     faults = ", ".join(f"{kind} {outcome.faults_hit[kind]}" for kind in KINDS)
@@ -75,10 +73,11 @@ def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], 
         ("placed", f"{outcome.placed} = {' + '.join(f'{outcome.outcomes[name]} {name}' for name in OUTCOMES)}"),
         ("refused, why", refusals or "-"),
         *_kinds_told(outcome.kinds),
+        *money_told(outcome.money),
         ("negotiated", f"{outcome.negotiated} orders had a supplier that did not answer definitely"),
         ("time to certainty", f"median {certainty['p50']} s, 95 % {certainty['p95']} s, longest {certainty['max']} s"),
         ("faults hit", faults),
-        *((name, _told(value)) for name, value in extra.items()),
+        *extra.items(),
         ("doubles", str(outcome.doubles)),
         ("dropped", str(outcome.dropped)),
         ("violations", str(len(outcome.violations))),
@@ -88,8 +87,16 @@ def print_outcome(console: Console, outcome: Outcome, extra: Mapping[str, Any], 
         ("flows", "equal the settlement table to the cent" if outcome.flows_as_table else "DIFFER from the table"),
         ("seconds", f"{outcome.seconds:.1f}"),
     ]
-    for name, value in rows:
-        table.add_row(name, value)
+    print_table(console, dict(rows), failures)
+
+
+def print_table(console: Console, rows: Mapping[str, Any], failures: Sequence[str]) -> None:
+    """Figures by name, and under them what is wrong with them."""
+    table = Table(title="What came of it", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in rows.items():
+        table.add_row(name, _told(value))
     console.print(table)
     for failure in failures[:50]:
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False)
@@ -118,6 +125,24 @@ def _kinds_told(kinds: Kinds) -> Iterator[tuple[str, str]]:
         yield "promotions", f"{kinds.discounted} orders with a discount, {_money(kinds.discount_minor)} in all"
         taken, limit = kinds.coupon.taken, kinds.coupon.most_uses
         yield "coupon", f"{taken} of {limit} uses taken, {kinds.coupon_refused} orders refused when all were"
+
+
+def money_told(money: Money) -> Iterator[tuple[str, str]]:
+    """Payments, and where their money is."""
+    if not money.payments:
+        return
+    yield "payments", f"{money.payments.total()} = {_told(dict(money.payments.most_common()))}"
+    others = {
+        "settled otherwise": money.settled,
+        "of nobody, and not told": money.unheard,
+    }
+    yield (
+        "charged at channels",
+        f"{_money(money.charged)} = {_money(money.served)} served + {_money(money.refunded)} given back + "
+        f"{_money(money.queued)} with operators"
+        + "".join(f" + {_money(minor)} {name}" for name, minor in others.items() if minor),
+    )
+    yield "faults of channels", _told(dict(money.hits.most_common()))
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:

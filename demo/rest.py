@@ -16,6 +16,8 @@ from settings import Settings
 IN_MOTION = ("pending", "locked", "issuing", "refunding")
 ARRIVED = ("delivered", "completed", "void")
 """States of a parcel with which nothing is to be done any more but wait for its week to pass."""
+PROCESSES = ("order/", "resolution/", "payment/", "refund/")
+"""Workflows that end when nothing is under way; deliveries may take weeks."""
 POLL_S = 0.5
 
 
@@ -56,7 +58,7 @@ class Watch:
             rest = Rest(tuple(sorted(waiting)))
             if not waiting:
                 opened = await open_workflows(self._settings) or ()
-                ours = tuple(name for name in opened if name.startswith(("order/", "resolution/")))
+                ours = tuple(name for name in opened if name.startswith(PROCESSES))
                 rest = Rest((), ours, self._operator.open_cases)
                 if rest.complete and not await self._operator.clear_queue():
                     return rest

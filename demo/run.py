@@ -21,17 +21,29 @@ from demo.campaigns import Campaigns
 from demo.characters import CHARACTERS
 from demo.faults import Mischief
 from demo.kinds import Book, Kinds, compare_parcels
+from demo.money import Count
 from demo.operator import Operator
 from demo.outcome import Outcome, count
+from demo.pay_stories import Stage
 from demo.rest import Rest, Watch
+from demo.shoppers import Shopper, register
 from demo.storekeeper import Storekeeper
+from demo.tills import CHANNELS, Tills, dealt_with
 from demo.wishes import DISTRIBUTORS, Article, Shelf, Wish, draw_wishes, read_shelf
 from settings import Settings
 
 SCARCE = ("grandstand", "Harbour Sounds")
 """Supplier and title of the product of which one session is nearly sold out."""
 SCARCE_PLACES = 9
+EVENING, CODE, HELD = ("Evening in the garden", "Adult"), ("Audio guide", "One day"), ("River of Stars", "")
+"""What shoppers buy: beginnings of a product's title and of a variant's."""
 AT_ONCE = 12
+SHOPPERS = 4
+ORDERS_PER_PAYMENT = 12
+"""For so many orders of distributors a shopper pays an ordinary one, at least once with each fault at each channel."""
+PLAIN_LEAST, PLAIN_MOST = 18, 60
+QUICK: Mapping[str, Any] = {"first_interval_s": 0.5, "growth": 1.3, "ceiling_s": 2.0}
+"""How channels are asked for the demo's time, so that what was not told is found out within it."""
 REST_WITHIN_S = 240.0
 
 
@@ -56,18 +68,28 @@ class DemoNeeds(RuntimeError):
 
 
 class Scene:
-    """All that a run works with, on a stack that runs. `async with Scene(...)`; `orders`: how many are to be placed.
+    """All that a run works with, on a stack that runs. `async with Scene(...)`; `orders`: how many are to be placed;
+    `leaves`: kinds of cases that no operator decides.
 
     Outside the block promotions have ended, and outside parties are as they were before.
     """
 
-    def __init__(self, settings: Settings, seed: int, orders: int = 0, *, patience_s: float = 180.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        seed: int,
+        orders: int = 0,
+        *,
+        patience_s: float = 180.0,
+        leaves: frozenset[str] = frozenset(),
+    ) -> None:
         self.settings = settings
         self.seed = seed
         self.orders = orders
         self.run = f"demo-{seed}-{int(time.time()):x}"
         self.log = ClientLog()
         self._patience_s = patience_s
+        self._leaves = leaves
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Scene:
@@ -84,13 +106,16 @@ class Scene:
         self._http = await self._stack.enter_async_context(httpx2.AsyncClient(trust_env=False, limits=limits))
         self.buyers = {name: self._caller(keys["distributors"][name]) for name in DISTRIBUTORS}
         self.operator_caller = self._caller(keys["operators"]["opr_operations"])
+        self.finance = self._caller(keys["operators"]["opr_finance"])
         catalogue = self._caller(keys["operators"]["opr_catalogue"])
         simulators = sorted({character.simulator for character in CHARACTERS.values()})
         try:
             self.controls = await controls_of(self._http, [self.settings.simulator_url(each) for each in simulators])
+            self.tills = Tills(self._http, self.settings.simulator_url("payment"))
+            await self.tills.suppliers()
         except httpx2.HTTPError as missing:
             raise DemoNeeds("not all simulators answer: start `tessera up` without --no-simulators") from missing
-        self.operator = Operator(self.operator_caller, self.controls, self.run)
+        self.operator = Operator(self.operator_caller, self.controls, self.run, leaves=self._leaves)
         self.watch = Watch(self.operator_caller, self.operator, self.settings)
         self.articles = await read_shelf(self.buyers["summit"])
         self.storekeeper = Storekeeper(catalogue, self.run, self.articles)
@@ -104,8 +129,27 @@ class Scene:
     @asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:
         """Inside the block outside parties misbehave and promotions run."""
-        async with self.mischief, self.campaigns:
+        async with self.mischief, self.campaigns, dealt_with(self.operator_caller, CHANNELS, QUICK):
             yield
+
+    async def shoppers(self, count: int) -> list[Shopper]:
+        """New people with accounts."""
+        public = self._caller("none")
+        return [await register(public, self.tills, self.run, number) for number in range(count)]
+
+    async def stage(self) -> Stage:
+        """What shoppers' stories play on."""
+        shoppers = await self.shoppers(SHOPPERS)
+        articles = await read_shelf(shoppers[0].caller)
+        return Stage(
+            shoppers, self.tills, self.operator_caller, self.finance, self.controls, titled(articles, *EVENING),
+            titled(articles, *CODE), titled(articles, *HELD), self.run,
+        )  # fmt: skip
+
+    @property
+    def plain_payments(self) -> int:
+        """How many ordinary payments belong to so many orders."""
+        return max(PLAIN_LEAST, min(PLAIN_MOST, self.orders // ORDERS_PER_PAYMENT))
 
     async def wishes(self) -> list[Wish]:
         """What the buyers of this seed want; one session is made scarce for it."""
@@ -129,6 +173,15 @@ class Scene:
         return Caller(self._http, self.settings.api_url, token, self.log, patience_s=self._patience_s)
 
 
+def titled(articles: list[Article], product: str, variant: str) -> Article:
+    """The first variant whose product's title and own begin so. Raises DemoNeeds."""
+    for article in articles:
+        title, _, name = article.title.rpartition(", ")
+        if title.startswith(product) and name.startswith(variant):
+            return article
+    raise DemoNeeds(f"{product!r} is not on the shelf: run `tessera seed`")
+
+
 def _keys(data_dir: Path) -> Mapping[str, Mapping[str, str]]:
     path = data_dir / "keys.json"
     if not path.exists():
@@ -142,17 +195,19 @@ async def run_demo(settings: Settings, seed: int, orders: int, show: Show = lamb
     started_s = time.monotonic()
     async with Scene(settings, seed, orders) as scene, scene.acting():
         buyers = Buyers(scene.buyers, scene.run, at_once=AT_ONCE)
-        wishes = await scene.wishes()
+        wishes, stage = await scene.wishes(), await scene.stage()
         async with working(
             scene.operator.work(),
             scene.storekeeper.work(),
             scene.mischief.keep_striking(),
             _showing(scene, buyers, orders, show),
         ):
-            await buyers.buy(wishes)
+            await asyncio.gather(buyers.buy(wishes), stage.play(scene.plain_payments, seed))
             rest = await until_rest(scene, buyers)
         show(await _progress(scene, buyers, orders, "counting"))
         outcome = await finish(scene, buyers, rest)
+        outcome.stories = stage.stories
+        outcome.money, outcome.payments = await Count(scene.operator_caller, scene.tills).count()
     outcome.seconds = time.monotonic() - started_s
     return outcome, scene
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -50,12 +50,12 @@ class Kills:
 
 
 class Tormentor:
-    """Kills in a seeded order, each part `kills` times, one at a time."""
+    """Kills in a seeded order, each part of `victims` `kills` times, one at a time."""
 
-    def __init__(self, stack: Stack, seed: int, kills: int, tell: Tell) -> None:
+    def __init__(self, stack: Stack, seed: int, kills: int, tell: Tell, *, victims: Sequence[str] = VICTIMS) -> None:
         self._stack = stack
         self._random = Random(f"torment/{seed}")
-        self._plan = [part for part in VICTIMS for _ in range(kills)]
+        self._plan = [part for part in victims for _ in range(kills)]
         self._random.shuffle(self._plan)
         self._tell = tell
         self.kills = Kills()

@@ -77,6 +77,12 @@ class PayOrder:
         """Whether its money has come, wherever it is by now."""
         return self.paid_minor > 0
 
+    @property
+    def outstanding(self) -> bool:
+        """Whether its money may still come, or is there and some of it has not been used or given back."""
+        unused = any(part.state in (PartState.OPEN, PartState.RELEASED) for part in self.parts)
+        return self.undecided or (self.paid and unused)
+
     def part_of(self, order_no: int) -> PayPart:
         """The part of that order, or of the one whose successor it is. Raises KeyError."""
         for part in self.parts:
@@ -126,9 +132,14 @@ class PayOrder:
 
 def received(channel_id: str, charge: Charge, buyer_id: str | None) -> Transfer:
     """A channel holds money for us, and we owe it: to the buyer, or to somebody whom we do not know (None)."""
-    owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
+    owed = owed_for(channel_id, buyer_id)
     key = f"charge/{channel_id}/{charge.payment_id}"
     return Transfer(key, ledger.clearing(channel_id), owed, charge.amount_minor, charge.currency, charge.paid_at)
+
+
+def owed_for(channel_id: str, buyer_id: str | None) -> str:
+    """The account of what we owe for money that nothing was bought with."""
+    return ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
 
 
 def fee_of(channel_id: str, charge: Charge, fee_minor: int) -> Transfer | None:
@@ -153,16 +164,17 @@ def unapplied_again(pay: PayOrder, refund_id: str, amount_minor: int, at: dateti
 
 
 def given_back(
-    channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
+    out_of: str, channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
 ) -> Transfer:
-    """The channel has paid it out of what it holds for us."""
-    owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
-    return Transfer(f"{refund_id}/cash", owed, ledger.clearing(channel_id), amount_minor, currency, at)
+    """It is back with whoever paid. `out_of`: the account of what the channel holds for us, or, where a person paid it
+    by hand, of what it has paid out to us: then the channel still holds it."""
+    owed = owed_for(channel_id, buyer_id)
+    return Transfer(f"{refund_id}/cash", owed, out_of, amount_minor, currency, at)
 
 
-def paid_by_hand(
-    channel_id: str, refund_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
+def settled_by_hand(
+    channel_id: str, payment_id: str, buyer_id: str | None, amount_minor: int, currency: str, at: datetime
 ) -> Transfer:
-    """We have paid it out ourselves: the channel still holds for us what it was paid with."""
-    owed = ledger.unapplied(buyer_id) if buyer_id else ledger.unidentified(channel_id)
-    return Transfer(f"{refund_id}/cash", owed, ledger.cash(channel_id), amount_minor, currency, at)
+    """A person has paid back by hand what nothing was bought with: the channel still holds it."""
+    owed = owed_for(channel_id, buyer_id)
+    return Transfer(f"settled/{channel_id}/{payment_id}", owed, ledger.cash(channel_id), amount_minor, currency, at)

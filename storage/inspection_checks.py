@@ -12,6 +12,7 @@ from typing import LiteralString
 from storage.balance_checks import BALANCE_CHECKS
 from storage.catalog_checks import CATALOGUE
 from storage.gate_checks import GATE_CHECKS
+from storage.payment_checks import PAYMENT_CHECKS
 from storage.promotion_checks import PROMOTION_CHECKS
 
 _MONEY: dict[str, LiteralString] = {
@@ -229,6 +230,7 @@ CHECKS: Mapping[str, LiteralString] = {
     **_LEDGER,
     **GATE_CHECKS,
     **PROMOTION_CHECKS,
+    **PAYMENT_CHECKS,
     **BALANCE_CHECKS,
     **CATALOGUE,
 }

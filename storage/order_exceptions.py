@@ -62,6 +62,20 @@ async def read_exception(cx: Connection, exception_id: str) -> dict[str, Any] | 
     return await cursor.fetchone()
 
 
+async def alarms(
+    cx: Connection, kind: str, *, pay_id: str | None = None, refund_id: str | None = None
+) -> tuple[int, bool]:
+    """How many cases of this kind there were about the pay order or the refund, and whether one is open."""
+    cursor = await cx.execute(
+        "SELECT count(*) AS raised, coalesce(bool_or(state = 'open'), false) AS open FROM order_exceptions "
+        "WHERE kind = %(kind)s AND (pay_id = %(pay)s OR refund_id = %(refund)s)",
+        {"kind": kind, "pay": pay_id, "refund": refund_id},
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row["raised"], row["open"]
+
+
 async def list_exceptions(
     cx: Connection, *, state: str | None, kind: str | None, pay_id: str | None, after: str | None, limit: int
 ) -> list[dict[str, Any]]:

@@ -106,13 +106,6 @@ async def orders_of(cx: Connection, pay_id: str) -> list[int]:
     return [row["order_no"] for row in await cursor.fetchall()]
 
 
-async def read_action(cx: Connection, pay_id: str) -> dict[str, Any] | None:
-    """What the payer has to do; None while the channel has not said it."""
-    cursor = await cx.execute("SELECT action FROM pay_orders WHERE id = %s", (pay_id,))
-    row = await cursor.fetchone()
-    return row["action"] if row else None
-
-
 async def kinds_of(cx: Connection, pay_id: str) -> list[str]:
     """The kinds of goods that it pays for."""
     cursor = await cx.execute(

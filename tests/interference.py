@@ -1,7 +1,7 @@
 """Between a worker and its activities: tests see every call there, and decide what becomes of it.
 
 Local activities pass here too, and what the deliveries of an order's lines do. An order is known by its buyer's
-reference, which a test gives before it places.
+reference, which a test gives before it places; a shopper's orders, payments and refunds by the shopper's id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from storage.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One execution. `nth` counts the order's calls of that name from 1; an execution that repeats one has its number.
+    """One execution. `nth` counts the buyer's calls of that name from 1; an execution that repeats one has its number.
 
     `proceed` does what the activity does; it may be awaited never, once or twice.
     """
@@ -28,7 +28,6 @@ class Call:
     name: str
     nth: int
     attempt: int
-    order_no: int
     message: Any
     is_local: bool
     timeout_s: float
@@ -37,18 +36,26 @@ class Call:
 
 Hook = Callable[[Call], Awaitable[Any]]
 
-_OF_AN_ORDER = re.compile(r"(?:order|delivery)/(\d+)")
-"""Ids of workflows whose calls are an order's: its own, and those of its lines' deliveries."""
+_OF_A_BUYER = re.compile(r"(order|delivery|payment|refund)/([^/]+)")
+"""Ids of workflows whose calls are a buyer's: orders' own, those of their lines' deliveries, payments' and refunds'."""
+
+_ORDER = "SELECT request ->> 'buyer_ref' AS buyer FROM order_claims WHERE order_no = %s::bigint"
+_BUYERS = {
+    "order": _ORDER,
+    "delivery": _ORDER,
+    "payment": "SELECT buyer_id AS buyer FROM pay_orders WHERE id = %s",
+    "refund": "SELECT buyer_id AS buyer FROM refunds r JOIN pay_orders o ON o.id = r.pay_id WHERE r.id = %s",
+}
 
 
 class Interference(Interceptor):
-    """`meet(buyer_ref, hook)`: every call for that buyer's orders goes through the hook from now on."""
+    """`meet(buyer_ref, hook)`: every call for that buyer goes through the hook from now on."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._hooks: dict[str, Hook] = {}
-        self._buyers: dict[int, str] = {}
-        self._seen: dict[tuple[int, str], list[tuple[str | None, str]]] = defaultdict(list)
+        self._buyers: dict[str, str] = {}
+        self._seen: dict[tuple[str, str], list[tuple[str | None, str]]] = defaultdict(list)
         self.locals_seen = 0
 
     def meet(self, buyer_ref: str, hook: Hook) -> None:
@@ -60,14 +67,14 @@ class Interference(Interceptor):
     async def execute(self, input: ExecuteActivityInput, proceed: Callable[[], Awaitable[Any]]) -> Any:
         info = activity.info()
         self.locals_seen += info.is_local
-        of_an_order = _OF_AN_ORDER.match(info.workflow_id or "")
-        if not self._hooks or of_an_order is None:
+        of_a_buyer = _OF_A_BUYER.match(info.workflow_id or "")
+        if not self._hooks or of_a_buyer is None:
             return await proceed()
-        order_no = int(of_an_order[1])
-        hook = self._hooks.get(await self._buyer(order_no))
+        buyer = await self._buyer(*of_a_buyer.groups())
+        hook = self._hooks.get(buyer)
         if hook is None:
             return await proceed()
-        seen, this = self._seen[order_no, info.activity_type], (info.workflow_run_id, info.activity_id)
+        seen, this = self._seen[buyer, info.activity_type], (info.workflow_run_id, info.activity_id)
         if this not in seen:
             seen.append(this)
         timeout = info.start_to_close_timeout
@@ -75,7 +82,6 @@ class Interference(Interceptor):
             name=info.activity_type,
             nth=seen.index(this) + 1,
             attempt=info.attempt,
-            order_no=order_no,
             message=input.args[0],
             is_local=info.is_local,
             timeout_s=timeout.total_seconds() if timeout else 10.0,
@@ -83,15 +89,13 @@ class Interference(Interceptor):
         )
         return await hook(call)
 
-    async def _buyer(self, order_no: int) -> str:
-        if order_no not in self._buyers:
+    async def _buyer(self, kind: str, subject: str) -> str:
+        if subject not in self._buyers:
             async with self._database.reading() as cx:
-                cursor = await cx.execute(
-                    "SELECT request ->> 'buyer_ref' AS buyer FROM order_claims WHERE order_no = %s", (order_no,)
-                )
+                cursor = await cx.execute(_BUYERS[kind].encode(), (subject,))
                 row = await cursor.fetchone()
-            self._buyers[order_no] = (row and row["buyer"]) or ""
-        return self._buyers[order_no]
+            self._buyers[subject] = (row and row["buyer"]) or ""
+        return self._buyers[subject]
 
 
 class _Inbound(ActivityInboundInterceptor):

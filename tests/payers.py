@@ -24,6 +24,7 @@ class Channel:
 
     id: str
     simulator: AsyncClient
+    secret: str
 
     async def next(self, operation: str, kind: str, count: int = 1, reference: str | None = None) -> None:
         """The next `count` such calls meet the fault."""
@@ -37,6 +38,12 @@ class Channel:
         answer = await self.simulator.put(f"/control/{self.id}/faults", json=body)
         assert answer.is_success, answer.text
 
+    async def falls_silent(self) -> None:
+        """None of its callbacks reaches us any more; those that a test posts do."""
+        nowhere = {"url": "http://127.0.0.1:9/", "secret": self.secret}
+        answer = await self.simulator.put(f"/control/{self.id}/callbacks", json=nowhere)
+        assert answer.is_success, answer.text
+
     async def pay(self, pay_id: str, **act: Any) -> Response:
         """Be the payer: `outcome`, `times`, `amount_minor`, `anyway`."""
         return await self.simulator.post(f"/control/{self.id}/pay/{pay_id}", json=act)
@@ -45,6 +52,22 @@ class Channel:
         """The payer has paid, or tried to."""
         answer = await self.pay(pay_id, **act)
         assert answer.is_success, answer.text
+
+    async def says(self, api: AsyncClient, pay_id: str, says: str, *, event_id: str | None = None) -> Response:
+        """A callback of a channel that speaks the native protocol, about that payment: it is `paid` or `failed`,
+        whatever the book has."""
+        (data,) = await self.truth(pay_id)
+        if says == "failed":
+            data |= {"status": "failed", "failure": "payment_declined", "charges": []}
+        told = {"type": f"payment.{says}", "data": data, "at": datetime.now(UTC).isoformat()}
+        return await self.tells(api, told, event_id=event_id)
+
+    async def says_of_refund(self, api: AsyncClient, pay_id: str, refund_no: str, says: str) -> Response:
+        """The same about a refund: it is `done` or `refused`."""
+        (payment,) = await self.truth(pay_id)
+        (data,) = [each for each in payment["refunds"] if each["refund_no"] == refund_no]
+        data |= {"status": says, "refusal": "account_closed" if says == "refused" else None}
+        return await self.tells(api, {"type": f"refund.{says}", "data": data, "at": datetime.now(UTC).isoformat()})
 
     async def tells(
         self, api: AsyncClient, told: dict[str, Any], *, event_id: str | None = None, secret: str | None = None
@@ -55,14 +78,9 @@ class Channel:
             "content-type": "application/json",
             "webhook-id": name,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(secret or self.callback_secret).sign(name, now, body),
+            "webhook-signature": Webhook(secret or self.secret).sign(name, now, body),
         }
         return await api.post(f"/v1/callbacks/payments/{self.id}", content=body.encode(), headers=headers)
-
-    @property
-    def callback_secret(self) -> str:
-        """What its callbacks are signed with, where it speaks the native protocol."""
-        return opened(self.id, "paybridge").callback_secret
 
     async def truth(self, pay_id: str | None = None) -> list[dict[str, Any]]:
         """What was really charged and given back, payment by payment."""
@@ -108,4 +126,4 @@ async def a_channel(owner: Database, simulator: AsyncClient, like: str = "paybri
     }
     async with owner.transaction() as cx:
         await payment_channels.put_channel(cx, name, contract, actor="test", now=datetime.now(UTC))
-    return Channel(name, simulator)
+    return Channel(name, simulator, settings.callback_secret)

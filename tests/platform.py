@@ -99,6 +99,8 @@ class Platform:
     lied_about: set[int] = field(default_factory=set)
     """Orders of which a supplier had booked what it said it had not: a double is its doing, for as long as it lasts."""
     _judged: int = 0
+    _judged_money: set[str] = field(default_factory=set)
+    """Processes of payments and refunds that have been found at rest."""
 
     # --- asking the API ----------------------------------------------------------------------------------------
 
@@ -411,6 +413,7 @@ class Platform:
     async def violations(self) -> list[Violation]:
         """Every invariant, after everything that is at rest has really come to rest. Orders may be in motion."""
         found, judged = await self._workflows_that_should_have_ended()
+        found += await self._money_that_should_be_at_rest()
         async with self.database.transaction() as cx:
             found += await inspect(cx, AT_ONCE, since_no=self._judged)
         async with self.database.reading() as cx:
@@ -447,13 +450,47 @@ class Platform:
                 return Violation("rest_has_no_workflow", str(order_no), f"{status}, and its workflow does not end")
         return None
 
+    async def _money_that_should_be_at_rest(self) -> list[Violation]:
+        """A payment that is not at rest, and a refund that is not finished, have a process; others have none."""
+        rows = await self.rows(
+            "SELECT host_workflow_id AS host, status, at_rest FROM pay_orders "
+            "UNION ALL SELECT 'refund/' || id, state, state <> 'refunding' FROM refunds"
+        )
+        asked = [row for row in rows if row["host"] not in self._judged_money]
+        found = await asyncio.gather(*(self._judge_money(**row) for row in asked))
+        wrong = [each for each in found if each is not None]
+        resting = {row["host"] for row in asked if row["at_rest"]}
+        self._judged_money |= resting - {each.subject for each in wrong}
+        return wrong
+
+    async def _judge_money(self, host: str, status: str, at_rest: bool) -> Violation | None:
+        handle = self.env.client.get_workflow_handle(host)
+        try:
+            runs = (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+        except RPCError:
+            runs = False
+        if not at_rest:
+            return None if runs else Violation("money_has_workflow", host, f"{status}, and no workflow sees to it")
+        if runs:
+            try:
+                await self._rest(handle)
+            except TimeoutError:
+                return Violation("money_at_rest_has_no_workflow", host, f"{status}, and its workflow does not end")
+        return None
+
     async def end_what_is_in_motion(self) -> None:
         """Nothing of these tests may reach for another database later."""
-        rows = await self.rows("SELECT host_workflow_id FROM orders WHERE status <> ALL (%s)", sorted(AT_REST))
+        rows = await self.rows(
+            "SELECT host_workflow_id AS host FROM orders WHERE status <> ALL (%s) "
+            "UNION ALL SELECT host_workflow_id FROM pay_orders WHERE NOT at_rest "
+            "UNION ALL SELECT 'refund/' || id FROM refunds WHERE state = 'refunding'",
+            sorted(AT_REST),
+        )
         for row in rows:
-            handle = self.env.client.get_workflow_handle(row["host_workflow_id"])
-            if (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
-                await handle.terminate("the tests are over")
+            handle = self.env.client.get_workflow_handle(row["host"])
+            with suppress(RPCError):  # it was never started, or has ended
+                if (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+                    await handle.terminate("the tests are over")
 
 
 @asynccontextmanager

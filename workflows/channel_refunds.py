@@ -35,14 +35,19 @@ from domain.channels import (
     RefundTold,
     Unclear,
 )
+from domain.errors import Refused
 from domain.payments import RefundNotFailed, RefundState
 from workflows.execution import at_channel, durably
+from workflows.order_runs import order_runs
 from workflows.payment_ids import HostRefund
 from workflows.refusals import refusals
 
 DENIALS_BEFORE_RESEND = 2
 """How often in a row a channel has to say that it knows no such refund before it is sent again: what it was sent may
 take a moment to show. Under the same number nothing is given back twice."""
+
+JUST_FAILED = timedelta(seconds=2)
+"""How long a person's word waits for the channel's *no* that it is about."""
 
 
 @workflow.defn
@@ -55,9 +60,10 @@ class ChannelRefundWorkflow:
         self._plan: RefundPlan | None = None
         self._opened = False
         self._told: list[RefundTold] = []
+        self._by_channel = True
         self._state = RefundState.REFUNDING
         self._unclear_since: datetime | None = None
-        self._alarmed = False
+        self._alarms, self._alarmed = 0, False
         self._mutex = asyncio.Lock()
 
     @workflow.run
@@ -69,12 +75,15 @@ class ChannelRefundWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             return "unknown"
         self._state = self._plan.state
+        self._alarms, self._alarmed = self._plan.alarms.raised, self._plan.alarms.open
+        self._by_channel = self._plan.route == "channel"
         while True:
             if self._state is RefundState.REFUNDING:
                 async with self._mutex:
                     await self._give_back()
+            await self._hear_late()
             await workflow.wait_condition(workflow.all_handlers_finished)
-            if self._state is not RefundState.REFUNDING:
+            if self._state is not RefundState.REFUNDING and not self._told:
                 return str(self._state)
 
     # --- the story ---------------------------------------------------------------------------------------------
@@ -88,7 +97,7 @@ class ChannelRefundWorkflow:
             return
         sent, asked, denials = False, 0, 0
         while self._state is RefundState.REFUNDING:
-            told = self._take_told()
+            told = await self._take_told()
             answer: RefundAnswer = told or await (self._ask() if sent else self._send())
             if told is None:
                 sent, asked = sent or not isinstance(answer, NotReachable), asked + 1
@@ -99,6 +108,30 @@ class ChannelRefundWorkflow:
             if self._state is RefundState.REFUNDING:
                 await self._pause(answer, asked)
                 await self._begin_anew_when_long()
+
+    async def _hear_late(self) -> None:
+        """What the channel says when nobody asks any more. Where it had refused, *done* is done after all."""
+        while self._told and self._state is not RefundState.REFUNDING:
+            told = self._told.pop(0)
+            async with self._mutex:
+                if self._state is RefundState.FAILED and isinstance(told.answer, RefundDone):
+                    await self._settle(told.answer.channel_reference)
+                elif self._state is RefundState.REFUNDED:
+                    await self._weigh(told)
+
+    async def _weigh(self, told: RefundTold) -> None:
+        """*Done* of a number that was refused, when the money goes, or went, another way: it is given back twice, and
+        a person has to look."""
+        plan = self._required_plan()
+        by_it = self._by_channel and told.refund_no == plan.refund_no
+        if by_it or not isinstance(told.answer, RefundDone):
+            return
+        evidence: dict[str, object] = {"told": told.answer.kind, "refund_no": told.refund_no, "event_id": told.event_id}
+        message = OpenMoneyCase(
+            f"xcp-{self._refund_id}-twice", "payment_contradiction", workflow.now(), evidence,
+            pay_id=plan.pay_id or None, refund_id=self._refund_id,
+        )  # fmt: skip
+        await durably(PaymentActivities.open_money_case, message)
 
     async def _heed(self, answer: RefundAnswer) -> None:
         if isinstance(answer, RefundDone):
@@ -156,12 +189,14 @@ class ChannelRefundWorkflow:
         plan = self._required_plan()
         return CallRefund(plan.channel_id, self._refund_id, plan.refund_no, plan.call_timeout_s)
 
-    def _take_told(self) -> RefundDone | RefundPending | RefundDeclined | None:
-        """What the channel said unasked about the number that is being tried; about an older one it is history."""
+    async def _take_told(self) -> RefundDone | RefundPending | RefundDeclined | None:
+        """What the channel said unasked about the number that is being tried; about an older one it is history, or a
+        person's case."""
         while self._told:
             told = self._told.pop(0)
             if told.refund_no == self._required_plan().refund_no:
                 return told.answer
+            await self._weigh(told)
         return None
 
     # --- people ------------------------------------------------------------------------------------------------
@@ -173,7 +208,7 @@ class ChannelRefundWorkflow:
         plan = self._required_plan()
         if self._alarmed or (now - self._unclear_since).total_seconds() < plan.alarm_s:
             return
-        self._alarmed = True
+        self._alarms, self._alarmed = self._alarms + 1, True
         evidence: dict[str, object] = {"channel_id": plan.channel_id, "since": self._unclear_since.isoformat()}
         message = OpenMoneyCase(
             self._alarm_id, "refund_undecided", now, evidence, pay_id=plan.pay_id or None, refund_id=self._refund_id
@@ -187,7 +222,7 @@ class ChannelRefundWorkflow:
 
     @property
     def _alarm_id(self) -> str:
-        return f"xcp-{self._refund_id}-undecided"
+        return f"xcp-{self._refund_id}-unclear-{self._alarms}"
 
     @workflow.signal(description="The channel told us unasked what became of the refund.")
     async def channel_reported(self, told: RefundTold) -> None:
@@ -196,6 +231,12 @@ class ChannelRefundWorkflow:
     @workflow.update(description="Decide a refund that failed: `retry`, `to_coins`, or `paid_by_hand` with evidence.")
     async def decide(self, decision: DecideRefund) -> RefundStanding:
         await workflow.wait_condition(lambda: self._opened)
+        with suppress(TimeoutError):  # its case is in the queue a moment before this process knows
+            await workflow.wait_condition(
+                lambda: self._state is not RefundState.REFUNDING,
+                timeout=JUST_FAILED,
+                timeout_summary="it is not failed",
+            )
         with refusals():
             self._refuse_unless_failed()
             async with self._mutex:
@@ -204,9 +245,16 @@ class ChannelRefundWorkflow:
                     message = RetryRefund(self._refund_id, workflow.now(), decision.actor)
                     self._plan = await durably(ChannelRefundActivities.retry_refund, message)
                     self._state = self._plan.state
+                    await self._order_waits()
                 else:
                     await self._settle_otherwise(decision)
         return RefundStanding(self._refund_id, self._state)
+
+    async def _order_waits(self) -> None:
+        """An order that was at rest has money on its way again: its own process waits for that."""
+        order_no = self._required_plan().order_no
+        if order_no is not None:
+            await order_runs(order_no, summary=f"Order {order_no:019d}, whose money goes back")
 
     def _refuse_unless_failed(self) -> None:
         if self._plan is None or self._state is not RefundState.FAILED:
@@ -220,7 +268,10 @@ class ChannelRefundWorkflow:
             actor=decision.actor,
             evidence={**decision.evidence, "reason": decision.reason},
         )
-        self._state = (await durably(ChannelRefundActivities.settle_refund, message)).state
+        settled = await durably(ChannelRefundActivities.settle_refund, message)
+        if settled.refusal is not None:
+            raise Refused(settled.refusal)
+        self._state, self._by_channel = settled.state, False
 
     @workflow.query(description="Where the refund stands.")
     def standing(self) -> RefundStanding:

@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowHandle, ParentClosePolicy
 
 from workflows.channel_refunds import ChannelRefundWorkflow
-from workflows.order_ids import HostOrder, order_workflow_id
+from workflows.order_runs import order_runs
 from workflows.payment_ids import HostRefund, payment_workflow_id, refund_workflow_id
 
 
@@ -31,16 +31,8 @@ async def order_moves_again(order_no: int, refund_id: str | None) -> None:
     """An order at rest has money on its way back: its process runs again until that has arrived. None: on account."""
     if refund_id is None:
         return
-    with suppress(WorkflowAlreadyStartedError):
-        await workflow.start_child_workflow(
-            "OrderWorkflow",
-            HostOrder(order_no),
-            id=order_workflow_id(order_no),
-            parent_close_policy=ParentClosePolicy.ABANDON,
-            static_summary=f"Order {order_no:019d}, whose money goes back",
-        )
-        return
-    await begin_refund(refund_id)
+    if not await order_runs(order_no, summary=f"Order {order_no:019d}, whose money goes back"):
+        await begin_refund(refund_id)
 
 
 async def order_gone(pay_id: str, order_no: int) -> None:

@@ -215,7 +215,12 @@ class OrderStory:
     # --- waiting for the buyer ---------------------------------------------------------------------------------
 
     async def _wait_for_confirmation(self) -> bool:
-        """Until confirmed, cancelled or expired, whichever comes first. True: issuing has begun."""
+        """Until confirmed, cancelled or expired, whichever comes first. True: issuing has begun.
+
+        Where a buyer would have to pay, and there is nothing to pay, nobody is waited for.
+        """
+        if self._by_channel and self._required_plan().free:
+            self._wish = self._wish or Wish("confirm", "system")
         while self.status is OrderStatus.LOCKED:
             await self._wait_for_wish_or_expiry()
             async with self._mutex:

@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
-from temporalio.workflow import ParentClosePolicy
+from temporalio.exceptions import ActivityError
 
 from activities.channels import ChannelActivities
 from activities.issuance import IssuanceActivities
@@ -44,7 +43,7 @@ from activities.payment_messages import (
     ReviveOrder,
     ServeOrder,
 )
-from activities.payments import PaymentActivities, undecided_case_id
+from activities.payments import PaymentActivities
 from domain.channels import (
     Charge,
     Closed,
@@ -64,8 +63,7 @@ from domain.errors import Refusal
 from domain.payments import UNDECIDED, PaymentDecided, PaymentDeclined, PayStatus
 from workflows.execution import at_channel, durably, tell_order
 from workflows.money_back import begin_refund
-from workflows.order_ids import HostOrder, order_workflow_id
-from workflows.orders import OrderWorkflow
+from workflows.order_runs import order_runs
 from workflows.payment_ids import HostPayment
 from workflows.refusals import refusals
 
@@ -74,11 +72,13 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """It is to be closed at its channel; unless it turns out paid, it ends so."""
+    """It is to be closed at its channel; unless it turns out paid, it ends so. `never_there`: the channel would not
+    have it, so there is nothing to be closed."""
 
     status: Literal["failed", "closed"]
     reason: str
     actor: str = "system"
+    never_there: bool = False
 
 
 @workflow.defn
@@ -98,7 +98,7 @@ class PaymentWorkflow:
         self._gone: set[int] = set()
         self._paid_at: datetime | None = None
         self._unclear_since: datetime | None = None
-        self._alarmed = False
+        self._alarms, self._alarmed = 0, False
         self._mutex = asyncio.Lock()
 
     @workflow.run
@@ -107,15 +107,17 @@ class PaymentWorkflow:
         ours = await self._open()
         if ours and self._undecided:
             await self._until_decided()
+        if not ours:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            return "unknown"
+        await self._calm()
         while True:
-            if ours:
-                await self._use_money()
+            await self._use_money()
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not self._to_be_used():
-                break
-        if ours:
-            await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
-        return str(self._status) if ours else "unknown"
+                await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
+                if workflow.all_handlers_finished() and not self._to_be_used():  # nothing was told meanwhile
+                    return str(self._status)
 
     # --- opening -----------------------------------------------------------------------------------------------
 
@@ -130,10 +132,11 @@ class PaymentWorkflow:
             return False
         plan = self._plan = opened.plan
         self._status, self._parts, self._paid_at = plan.status, plan.parts, plan.paid_at
-        if plan.action is not None or self._status is not PayStatus.CREATED:
+        self._alarms, self._alarmed = plan.alarms.raised, plan.alarms.open
+        if self._status is not PayStatus.CREATED:
             failed = self._status is PayStatus.FAILED
             refusal_of = Refusal.of(PaymentDeclined(plan.reason)) if failed else None
-            self._answer = PayAnswer(self._status, plan.action, refusal_of)
+            self._answer = PayAnswer(self._status, refusal_of)
         self._show()
         return True
 
@@ -165,19 +168,20 @@ class PaymentWorkflow:
 
     async def _create(self) -> None:
         """Repeated with the same reference until the answer is clear: the channel makes it once."""
-        self._creating, tries = True, 0
+        self._creating, tries, perhaps_there = True, 0, False
         while self._status is PayStatus.CREATED and self._ending is None:
             answer = await self._unless_decided(self._call_create())
             if isinstance(answer, Created):
-                message = AwaitPayer(self._pay_id, workflow.now(), answer.action, answer.channel_reference)
+                message = AwaitPayer(self._pay_id, workflow.now(), answer.channel_reference)
                 await durably(PaymentActivities.await_payer, message)
                 if self._status is PayStatus.CREATED:
                     self._status = PayStatus.PENDING
-                self._answer = self._answer or PayAnswer(self._status, answer.action)
+                self._answer = self._answer or PayAnswer(self._status)
                 self._show()
             elif isinstance(answer, Declined):
-                self._ending = self._ending or Ending("failed", answer.code)
+                self._ending = self._ending or Ending("failed", answer.code, never_there=not perhaps_there)
             elif answer is not None:
+                perhaps_there = perhaps_there or isinstance(answer, Unclear)
                 pause = timedelta(seconds=self._required_plan().schedule.interval_s(tries))
                 with suppress(TimeoutError):
                     await workflow.wait_condition(
@@ -207,18 +211,24 @@ class PaymentWorkflow:
         return min(plan.schedule.interval_s(self._asked), left_s)
 
     async def _close(self) -> None:
-        """*Paid* wins; *closed* ends it; while the answer is unclear its orders wait, and a person hears of it.
+        """*Paid* wins, if it is what was asked; *closed* ends it; while the answer is unclear its orders wait, and a
+        person hears of it.
 
         *Not known* proves nothing as long as it may still be on its way there.
         """
         ending = self._ending
         assert ending is not None
+        if ending.never_there:
+            await self._end_unpaid(ending)
+            return
         self._closes += 1
         on_its_way = self._creating
         answer = await self._unless_decided(self._call_close())
         if isinstance(answer, Paid):
-            await self._heed(answer)
-        if isinstance(answer, Closed | Paid) or (isinstance(answer, NotKnown) and not on_its_way):
+            await self._book(self._required_plan().channel_id, answer.charges)
+            if self._undecided:  # what came is not what was asked: a person has it, and no more can be paid there
+                await self._end_unpaid(ending)
+        elif isinstance(answer, Closed) or (isinstance(answer, NotKnown) and not on_its_way):
             await self._end_unpaid(ending)
         elif isinstance(answer, Unpaid | PaymentFailed | NotKnown):
             await self._worry()
@@ -231,6 +241,7 @@ class PaymentWorkflow:
             if self._undecided:
                 message = EndUnpaid(self._pay_id, workflow.now(), ending.status, ending.reason, ending.actor)
                 await self._take_booked(await durably(PaymentActivities.end_unpaid, message))
+        await self._calm()
 
     async def _heed(self, answer: PaymentAnswer | None) -> None:
         """An answer to a question of ours; None: it was decided before that came."""
@@ -338,14 +349,7 @@ class PaymentWorkflow:
             )
             if served.outcome != "no_host":
                 return served
-            with suppress(WorkflowAlreadyStartedError):
-                await workflow.start_child_workflow(
-                    OrderWorkflow.run,
-                    HostOrder(target_no),
-                    id=order_workflow_id(target_no),
-                    parent_close_policy=ParentClosePolicy.ABANDON,
-                    static_summary=f"Order {target_no:019d}, in the place of {order_no:019d}",
-                )
+            await order_runs(target_no, summary=f"Order {target_no:019d}, in the place of {order_no:019d}")
             await workflow.sleep(timedelta(seconds=1), summary="the order opens")
 
     async def _return(self, part: PlannedPart, why: str) -> None:
@@ -452,7 +456,7 @@ class PaymentWorkflow:
         self._unclear_since = self._unclear_since or now
         if self._alarmed or (now - self._unclear_since).total_seconds() < plan.alarm_s:
             return
-        self._alarmed = True
+        self._alarms, self._alarmed = self._alarms + 1, True
         evidence: dict[str, object] = {"channel_id": plan.channel_id, "since": self._unclear_since.isoformat()}
         message = OpenMoneyCase(self._alarm_id, "payment_undecided", now, evidence, pay_id=self._pay_id)
         await durably(PaymentActivities.open_money_case, message)
@@ -466,7 +470,7 @@ class PaymentWorkflow:
 
     @property
     def _alarm_id(self) -> str:
-        return undecided_case_id(self._pay_id)
+        return f"xcp-{self._pay_id}-unclear-{self._alarms}"
 
     # --- small parts -------------------------------------------------------------------------------------------
 

@@ -86,12 +86,14 @@ class Callbacks:
         message_id, body = f"msg_{uuid4().hex}", json.dumps(booking)
         self.run(self.deliver(lambda: standard_letter(target, message_id, body)))
 
-    async def deliver(self, write: Callable[[], Letter], is_taken: Taken = is_success) -> None:
-        """Attempt until it is taken, or has failed too often."""
+    async def deliver(self, write: Callable[[], Letter], is_taken: Taken = is_success) -> bool:
+        """Attempt until it is taken, or has failed too often: whether it was taken."""
         for pause_s in (*RETRY_AFTER_S, None):
-            if await self._attempt(write(), is_taken) or pause_s is None:
-                return
-            await asyncio.sleep(pause_s)
+            if await self._attempt(write(), is_taken):
+                return True
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+        return False
 
     def run(self, work: Any) -> None:
         """Keep a background task from being collected before it is done."""

@@ -17,6 +17,8 @@ RefundStatus = Literal["pending", "done", "refused"]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS refunds (supplier TEXT, refund_no TEXT, payment TEXT NOT NULL,
     PRIMARY KEY (supplier, refund_no)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS taken (seq INTEGER PRIMARY KEY AUTOINCREMENT, supplier TEXT NOT NULL, event_id TEXT NOT NULL,
+    reference TEXT NOT NULL, refund_no TEXT NOT NULL, says TEXT NOT NULL, UNIQUE (supplier, event_id));
 """
 _TAKEN = """
 SELECT json_extract(document, '$.currency'), count(*), sum(json_extract(charge.value, '$.amount_minor'))
@@ -146,6 +148,17 @@ class Total:
     refunded_minor: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A callback that a merchant has acknowledged: what it said of which payment or, with a `refund_no`, refund."""
+
+    event_id: str
+    reference: str
+    refund_no: str
+    says: str
+    seq: int = 0
+
+
 class PaymentBook(book.Book[Payment]):
     """All channels' payments in one file of a directory."""
 
@@ -182,7 +195,25 @@ class PaymentBook(book.Book[Payment]):
         back = {currency: (count, minor) for currency, count, minor in self._db.execute(_GIVEN_BACK, (channel,))}
         return {currency: Total(*taken[currency], *back.get(currency, (0, 0))) for currency in taken}
 
+    def note_taken(self, channel: str, told: Told) -> None:
+        """A merchant acknowledged it: from now on it is the merchant's to remember. A repeat changes nothing."""
+        self._db.execute(
+            "INSERT INTO taken (supplier, event_id, reference, refund_no, says) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (channel, told.event_id, told.reference, told.refund_no, told.says),
+        )
+
+    def taken(self, channel: str, after: int, limit: int) -> list[Told]:
+        """Callbacks that were acknowledged, oldest first."""
+        rows = self._db.execute(
+            "SELECT event_id, reference, refund_no, says, seq FROM taken WHERE supplier = ? AND seq > ? "
+            "ORDER BY seq LIMIT ?",
+            (channel, after, limit),
+        )
+        return [Told(*row) for row in rows]
+
     def erase(self, supplier: str) -> None:
+        self._db.execute("DELETE FROM taken WHERE supplier = ?", (supplier,))
         self._db.execute("DELETE FROM refunds WHERE supplier = ?", (supplier,))
         super().erase(supplier)
 

@@ -51,6 +51,7 @@ class ChannelControl(Control[ChannelSettings]):
             *super().routes(),
             Route("/control/{party}/pay/{reference}", self.post_act, methods=["POST"]),
             Route("/control/{party}/truth", self.read_truth, methods=["GET"]),
+            Route("/control/{party}/acknowledged", self.read_acknowledged, methods=["GET"]),
         ]
 
     def error(self, status: int, code: str, message: str) -> Response:
@@ -76,18 +77,26 @@ class ChannelControl(Control[ChannelSettings]):
 
     async def read_truth(self, request: Request) -> Response:
         """What was really charged and given back: in all by currency, and payment by payment, oldest first."""
-        channel, query = self.named(request), request.query_params
-        try:
-            cursor, limit = int(query.get("cursor", "0")), int(query.get("limit", str(PAGE_MAX)))
-        except ValueError as invalid:
-            raise Unfit("cursor and limit are numbers") from invalid
-        limit = max(1, min(limit, PAGE_MAX))
+        channel = self.named(request)
+        cursor, limit = _paged(request)
         found = self._office.cashier.listed(channel.name, None, None, cursor, limit)
         totals = self._office.cashier.book.totals(channel.name)
         return JSONResponse(
             {
                 "totals": {currency: asdict(total) for currency, total in totals.items()},
                 "payments": [_truth(payment) for payment in found],
+                "next_cursor": found[-1].seq if len(found) == limit else None,
+            }
+        )
+
+    async def read_acknowledged(self, request: Request) -> Response:
+        """Callbacks that the merchant has acknowledged, oldest first: it cannot say that it never knew."""
+        channel = self.named(request)
+        cursor, limit = _paged(request)
+        found = self._office.cashier.book.taken(channel.name, cursor, limit)
+        return JSONResponse(
+            {
+                "callbacks": [asdict(each) for each in found],
                 "next_cursor": found[-1].seq if len(found) == limit else None,
             }
         )
@@ -111,6 +120,16 @@ class ChannelControl(Control[ChannelSettings]):
 
     def erase(self, party: ChannelSettings) -> None:
         self._office.cashier.book.erase(party.name)
+
+
+def _paged(request: Request) -> tuple[int, int]:
+    """Cursor and limit of a list. Raises Unfit."""
+    query = request.query_params
+    try:
+        cursor, limit = int(query.get("cursor", "0")), int(query.get("limit", str(PAGE_MAX)))
+    except ValueError as invalid:
+        raise Unfit("cursor and limit are numbers") from invalid
+    return cursor, max(1, min(limit, PAGE_MAX))
 
 
 def _truth(payment: Payment) -> Json:

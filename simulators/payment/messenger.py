@@ -10,7 +10,7 @@ import httpx2
 
 from simulators.common.callbacks import Callbacks, CallbackTarget, Letter
 from simulators.common.parties import Parties
-from simulators.payment.book import Payment
+from simulators.payment.book import Payment, Told
 from simulators.payment.cashier import Cashier
 from simulators.payment.channels import ChannelSettings
 from simulators.payment.dealings import Notice, Outcome
@@ -73,4 +73,6 @@ class Messenger:
         target = channel.target(payment.notify_url if refund is None else refund.notify_url)
         if target is not None:
             kind = self._stationery[channel.face]
-            await self._callbacks.deliver(lambda: kind.letter(channel, target, payment, notice), kind.is_taken)
+            if await self._callbacks.deliver(lambda: kind.letter(channel, target, payment, notice), kind.is_taken):
+                told = Told(notice.id, payment.reference, notice.refund_no, notice.says)
+                self._cashier.book.note_taken(channel.name, told)

@@ -142,13 +142,29 @@ class World:
 
         return str(self.wait(found, f"order {number} has a case"))
 
-    def signed(self, body: bytes) -> dict[str, str]:
-        """Headers of Standard Webhooks, as northgate would send them."""
+    def bought(self) -> str:
+        """The number of a shopper's order that waits to be paid."""
+        return str(self.post(SHOPPER, "/v1/orders", {"checkout_id": self.checkout()})["order_no"])
+
+    def paying(self) -> str:
+        """The id of a payment that waits for its payer."""
+        body = {**contract.BODIES["post", "/v1/payments"], "order_nos": [self.bought()]}
+        return str(self.post(SHOPPER, "/v1/payments", body)["id"])
+
+    def new_channel(self) -> str:
+        """The id of a channel that nobody pays at."""
+        name = self.fresh("channel")[:40]
+        body = contract.BODIES["put", "/v1/payment-channels/{channel_id}"]
+        self.http.put(f"/v1/payment-channels/{name}", headers=self.headers("admin"), json=body).raise_for_status()
+        return name
+
+    def signed(self, body: bytes, secret: str = "") -> dict[str, str]:
+        """Headers of Standard Webhooks, as northgate would send them, or whoever has the secret."""
         message_id, now = self.fresh("msg"), datetime.now(UTC)
         return {
             "webhook-id": message_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(self.secret).sign(message_id, now, body.decode()),
+            "webhook-signature": Webhook(secret or self.secret).sign(message_id, now, body.decode()),
             "content-type": "application/json",
         }
 
@@ -194,7 +210,15 @@ class World:
         return str(self.post("admin", "/v1/promotions", dict(body))["id"])
 
     def new_voucher(self) -> str:
-        return str(self.post("admin", "/v1/vouchers", dict(contract.BODIES["post", "/v1/vouchers"]))["id"])
+        return str(self._voucher()["id"])
+
+    def voucher_code(self) -> str:
+        """The code of a voucher that is nobody's yet."""
+        return str(self._voucher()["code"])
+
+    def _voucher(self) -> Json:
+        body = {name: value for name, value in contract.BODIES["post", "/v1/vouchers"].items() if name != "user_id"}
+        return self.post("admin", "/v1/vouchers", body)
 
     def new_coupon(self) -> Json:
         """A coupon that nobody has: its id and its code."""
@@ -228,3 +252,12 @@ class World:
 def callback_body(reference: str) -> bytes:
     """An OCTO booking that its supplier has rejected."""
     return json.dumps({"id": reference, "uuid": reference, "status": "REJECTED", "unitItems": []}).encode()
+
+
+def channel_notice(reference: str) -> bytes:
+    """What PayBridge says about a payment that nobody has paid yet."""
+    data = {
+        "id": "pay_contract", "reference": reference, "status": "waiting", "amount_minor": 100, "currency": "CNY",
+        "failure": None, "charges": [],
+    }  # fmt: skip
+    return json.dumps({"type": "payment.waiting", "at": datetime.now(UTC).isoformat(), "data": data}).encode()

@@ -29,10 +29,21 @@ import seeding
 from api import contract
 from embedded.stack import Stack, StackOptions
 from settings import Settings
+from simulators.payment.channels import opened
 from storage.database import Database
 from storage.supplier_contracts import get_supplier
 from tests.api.contract_fuzzing import Findings, Pools, fuzz
-from tests.api.contract_world import BUYER, OTHER, ROLES, World, callback_body
+from tests.api.contract_world import (
+    BUYER,
+    LEAVING,
+    OTHER,
+    PASSWORD,
+    ROLES,
+    SHOPPER,
+    World,
+    callback_body,
+    channel_notice,
+)
 
 SEED = 20261122
 CONFORMANCE: list[Any] = [
@@ -42,11 +53,23 @@ CONFORMANCE: list[Any] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-QUICK = (BUYER, "operations", "anonymous", "admin")
+QUICK = (BUYER, SHOPPER, "operations", "anonymous", "admin")
 """The roles of the short run; `admin` comes last, since it may revoke the others' keys."""
 
-ONLY_TOLD = frozenset({"POST /v1/callbacks/suppliers/{supplier_id}", "POST /v1/gate/redemptions"})
-"""Signed, or with a code that only a buyer has: nothing generated succeeds."""
+ONLY_TOLD = frozenset(
+    {
+        "POST /v1/callbacks/suppliers/{supplier_id}",
+        "POST /v1/callbacks/payments/{channel_id}",
+        "POST /v1/vouchers/claim",
+        "POST /v1/gate/redemptions",
+        "POST /v1/users/login",
+        "POST /v1/users/logout",
+    }
+)
+"""Signed, with a code or a password that only its owner has, or at the end of a role: nothing generated succeeds."""
+
+CHANNEL_SECRET = opened("paybridge", "paybridge").callback_secret
+"""As the sample data's contract has it: the simulator's own."""
 
 Parameters = dict[str, str]
 Wish = tuple[Parameters, Any]
@@ -65,7 +88,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         keys = json.loads((stack.data_dir / "keys.json").read_text())
         tokens = {name.removeprefix("opr_"): token for name, token in keys["operators"].items()}
         tokens |= {BUYER: keys["distributors"]["meridian"], OTHER: keys["distributors"]["harbour"]}
-        yield World(stack.settings.api_url, tokens, await _secret(stack.settings))
+        world = World(stack.settings.api_url, tokens, await _secret(stack.settings))
+        tokens[SHOPPER] = (await asyncio.to_thread(world.new_shopper))["token"]
+        yield world
 
 
 async def _secret(settings: Settings) -> str:
@@ -104,7 +129,35 @@ def _of(label: str, make: Callable[[World], str], name: str) -> Callable[[World]
     return lambda world: ({name: make(world)}, _example(label))
 
 
+def _leave(world: World) -> Wish:
+    world.tokens[LEAVING] = world.new_shopper()["token"]
+    return {}, None
+
+
+def _shopper(label: str) -> Callable[[World], Wish]:
+    return _of(label, lambda world: str(world.new_shopper()["user"]["id"]), "user_id")
+
+
 STORY: Story = {
+    "POST /v1/checkouts": (SHOPPER, lambda _: ({}, _example("POST /v1/checkouts"))),
+    "GET /v1/checkouts/{checkout_id}": (SHOPPER, lambda world: ({"checkout_id": world.checkout()}, None)),
+    "POST /v1/users": (
+        "anonymous",
+        lambda world: ({}, {**_example("POST /v1/users"), "email": f"{world.fresh('new')}@buyer.example"}),
+    ),
+    "POST /v1/users/login": (
+        "anonymous",
+        lambda world: ({}, {"email": world.new_shopper()["user"]["email"], "password": PASSWORD}),
+    ),
+    "POST /v1/users/logout": (LEAVING, _leave),
+    "GET /v1/users/me": (SHOPPER, _plain()),
+    "GET /v1/users": ("finance", _plain()),
+    "GET /v1/users/{user_id}": (
+        "finance",
+        lambda world: ({"user_id": str(world.new_shopper()["user"]["id"])}, None),
+    ),
+    "POST /v1/users/{user_id}/block": ("admin", _shopper("POST /v1/users/{user_id}/block")),
+    "POST /v1/users/{user_id}/unblock": ("admin", _shopper("POST /v1/users/{user_id}/unblock")),
     "POST /v1/orders": (BUYER, lambda world: ({}, world.order_body())),
     "GET /v1/orders": (BUYER, _plain()),
     "GET /v1/orders/{order_no}": (BUYER, _on_order(World.locked)),
@@ -265,11 +318,13 @@ STORY: Story = {
         "catalogue",
         _of("POST /v1/promotions/{promotion_id}/coupons", World.new_promotion, "promotion_id"),
     ),
-    "POST /v1/users/{user_id}/coins": (
-        "finance",
-        lambda _: ({"user_id": contract.SOMEBODY}, _example("POST /v1/users/{user_id}/coins")),
+    "POST /v1/users/{user_id}/coins": ("finance", _shopper("POST /v1/users/{user_id}/coins")),
+    "GET /v1/users/{user_id}/balances": (
+        "support",
+        lambda world: ({"user_id": str(world.new_shopper()["user"]["id"])}, None),
     ),
-    "GET /v1/users/{user_id}/balances": ("support", _plain(user_id=contract.SOMEBODY)),
+    "GET /v1/balances": (SHOPPER, _plain()),
+    "POST /v1/vouchers/claim": (SHOPPER, lambda world: ({}, {"code": world.voucher_code()})),
     "POST /v1/vouchers": ("finance", lambda _: ({}, _example("POST /v1/vouchers"))),
     "GET /v1/vouchers": ("support", _plain()),
     "POST /v1/vouchers/{voucher_id}/transitions": (
@@ -335,6 +390,26 @@ STORY: Story = {
     "POST /v1/suppliers/{supplier_id}/catalog-syncs": ("operations", _plain(supplier_id="grandstand")),
     "GET /v1/suppliers/{supplier_id}/catalog-sync": ("support", _plain(supplier_id="grandstand")),
     "POST /v1/callbacks/suppliers/{supplier_id}": ("supplier", _plain(supplier_id="northgate")),
+    "GET /v1/payment-channels": (SHOPPER, _plain()),
+    "GET /v1/payment-channels/{channel_id}": ("finance", _plain(channel_id="paybridge")),
+    "PUT /v1/payment-channels/{channel_id}": (
+        "finance",
+        lambda world: (
+            {"channel_id": world.fresh("channel")[:40]},
+            _example("PUT /v1/payment-channels/{channel_id}"),
+        ),
+    ),
+    "POST /v1/payments": (
+        SHOPPER,
+        lambda world: ({}, {**_example("POST /v1/payments"), "order_nos": [world.bought()]}),
+    ),
+    "GET /v1/payments": (SHOPPER, _plain()),
+    "GET /v1/payments/{payment_id}": (SHOPPER, lambda world: ({"payment_id": world.paying()}, None)),
+    "POST /v1/payments/{payment_id}/cancel": (
+        SHOPPER,
+        _of("POST /v1/payments/{payment_id}/cancel", World.paying, "payment_id"),
+    ),
+    "POST /v1/callbacks/payments/{channel_id}": ("channel", _plain(channel_id="paybridge")),
     "GET /livez": ("anonymous", _plain()),
     "GET /readyz": ("anonymous", _plain()),
     "GET /metrics": ("anonymous", _plain()),
@@ -370,6 +445,9 @@ def _send(world: World, role: str, method: str, path: str, body: Any) -> httpx2.
     if role == "supplier":
         content = callback_body("00000000-0000-0000-0000-000000000000")
         return world.http.request(method, path, content=content, headers=world.signed(content))
+    if role == "channel":
+        content = channel_notice(world.paying())
+        return world.http.request(method, path, content=content, headers=world.signed(content, CHANNEL_SECRET))
     if isinstance(body, bytes):
         headers = {**world.headers(role), "content-type": "application/x-ndjson"}
         return world.http.request(method, path, content=body, headers=headers)
@@ -382,6 +460,10 @@ def pools(world: World) -> Pools:
     orders = [world.locked(), world.locked(), world.parked(), world.issued()]
     return {
         "order_no": orders,
+        "checkout_id": [world.checkout()],
+        "payment_id": [world.paying(), world.paying()],
+        "channel_id": [world.new_channel()],
+        "user_id": [str(world.new_shopper()["user"]["id"])],
         "line_no": ["1"],
         "unit": ["0"],
         "serial": [world.ticket()["serial"], world.ticket()["serial"]],
@@ -398,7 +480,6 @@ def pools(world: World) -> Pools:
         "supplier_id": [world.new_supplier()],
         "offer_id": [world.new_offer()],
         "promotion_id": [world.new_promotion(), world.new_promotion()],
-        "user_id": [contract.SOMEBODY],
         "voucher_id": [world.new_voucher(), world.new_voucher()],
         "coupon_id": [str(world.new_coupon()["id"])],
         "warehouse_id": [world.new_warehouse()],

@@ -102,6 +102,13 @@ async def test_an_edit_is_logged_versioned_and_refused_when_it_comes_late(
     assert (log[1]["before"]["stock"], log[1]["after"]["stock"]) == (5, None)
 
 
+async def test_a_scope_that_is_edited_is_given_whole(api: AsyncClient, editor: Any) -> None:
+    path = f"/v1/promotions/{(await created(api, editor))['id']}"
+    edited = await api.patch(path, json={"scope": {"sku_ids": ["sku_1"]}}, headers=editor.headers)
+    assert edited.status_code == 200, edited.text
+    assert (edited.json()["scope"]["sku_ids"], edited.json()["scope"]["product_ids"]) == (["sku_1"], [])
+
+
 async def test_a_promotion_is_paused_resumed_and_ended_for_good(api: AsyncClient, editor: Any) -> None:
     path = f"/v1/promotions/{(await created(api, editor))['id']}/transitions"
 

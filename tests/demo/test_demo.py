@@ -9,6 +9,7 @@ from pathlib import Path
 from demo.characters import KINDS
 from demo.command import demo
 from demo.outcome import OUTCOMES
+from demo.tills import CHANNELS
 from demo.wishes import FAMILIES
 from embedded.stack import StackOptions
 from settings import Settings
@@ -34,3 +35,10 @@ async def test_a_small_demo_meets_every_fault_and_loses_and_doubles_nothing(tmp_
     promotions = told["promotions"]
     assert 0 < promotions["coupon_uses"] <= promotions["coupon_limit"]
     assert promotions["orders_with_discount"] > 0
+    money = told["money"]
+    assert money["charged_minor"] == money["served_minor"] + money["refunded_minor"] > money["served_minor"] > 0
+    assert money["in_the_queue_minor"] == 0
+    lost, late, twice = (money["channel_faults"][f"callback_{kind}"] for kind in ("lost", "late", "twice"))
+    assert min(lost, late, twice) >= len(CHANNELS)
+    titles = {story["title"] for story in told["stories"]}
+    assert {"late, served by a successor", "paid twice", "a wrong amount", "an unknown pay order"} <= titles

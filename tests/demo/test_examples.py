@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from demo.examples import examples
+from demo.examples import examples, paid_examples
+from demo.pay_stories import Story
 from settings import Settings
 
 SETTINGS = Settings(api_url="http://api", temporal_ui_url="http://ui")
@@ -42,3 +43,22 @@ def test_each_link_is_of_the_order_that_shows_it() -> None:
 def test_what_did_not_happen_has_no_link() -> None:
     assert list(examples([an_order(1, a_line("virtual"))], SETTINGS, DATA)) == ["An order that was negotiated"]
     assert examples([], SETTINGS, DATA) == {}
+
+
+def test_each_story_of_a_payment_is_shown_once_and_none_that_went_wrong() -> None:
+    stories = [
+        Story("paid at paybridge", "pay-1", "1"),
+        Story("paid at paybridge", "pay-2", "2"),
+        Story("paid twice", "pay-3", "3", refund_id="rfd-1"),
+        Story("a wrong amount", "pay-4", "4", trouble="it stayed"),
+    ]
+    found = paid_examples(stories, SETTINGS, DATA)
+    assert list(found) == [
+        "paid at paybridge",
+        "paid twice",
+        "A refund at its channel",
+        "The cashier's page of a payment",
+    ]
+    assert "workflows/payment%2Fpay-1\n" in found["paid at paybridge"]
+    assert found["A refund at its channel"].endswith("workflows/refund%2Frfd-1")
+    assert paid_examples([], SETTINGS, DATA) == {}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.balances import VOUCHER, VoucherEvent
 from domain.catalog import LIFECYCLE, ProductEvent
 from domain.machines import IllegalTransition, Machine
 from domain.orders import (
@@ -32,7 +33,7 @@ from domain.orders import (
     judge_confirm,
     status_of,
 )
-from domain.payments import Pays
+from domain.payments import PAY_ORDER, PayEvent, Pays
 from domain.states_page import render
 from domain.units import UNIT, UnitEvent
 
@@ -44,6 +45,8 @@ EVENTS: list[tuple[Machine[Any, Any], type[StrEnum]]] = [
     (REFUND, RefundEvent),
     (LIFECYCLE, ProductEvent),
     (UNIT, UnitEvent),
+    (PAY_ORDER, PayEvent),
+    (VOUCHER, VoucherEvent),
 ]
 
 

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.channels import Closed, Declined, RefundDone
 from tests.interference import Call
+from tests.payers import Channel
 from tests.platform import Platform
 from tests.traders import Supplier, Ticket
 
@@ -21,12 +23,13 @@ class Broken(Exception):
 
 @dataclass(slots=True)
 class World:
-    """What a run may change behind the platform's back."""
+    """What a run may change behind the platform's back. `channel`: where its buyer pays, if one does."""
 
     platform: Platform
     tickets: list[Ticket]
     suppliers: list[Supplier]
     distributor_id: str
+    channel: Channel | None = None
 
 
 @dataclass(slots=True)
@@ -86,7 +89,10 @@ async def duplicate(call: Call, world: World) -> Any:
 
 
 async def contradiction(call: Call, world: World) -> Any:
-    """A supplier says the opposite afterwards; or our answer is lost and the world has changed before the retry."""
+    """A supplier or a channel says the opposite afterwards; or our answer is lost and the world has changed before the
+    retry."""
+    if world.channel is not None and call.name in _AT_CHANNEL:
+        return await _AT_CHANNEL[call.name](call, world.channel, world.platform)
     if not call.name.endswith("_supplier"):
         await call.proceed()
         # Before the hold the order has no claim to a unit: without one, or without an offer, it is rightly refused.
@@ -117,6 +123,57 @@ async def contradiction(call: Call, world: World) -> Any:
     elif call.name == "cancel_at_supplier":
         await supplier.says(world.platform.api, reference, "PENDING")
     return answer
+
+
+# --- channels that contradict themselves ---------------------------------------------------------------------------
+
+
+async def _declined_after_all(call: Call, channel: Channel, platform: Platform) -> Any:
+    """It lets the payer pay, and says that it does not."""
+    await call.proceed()
+    return Declined("payment_declined")
+
+
+async def _forgotten(call: Call, channel: Channel, platform: Platform) -> Any:
+    """It knows nothing of the payment that it has, for a while."""
+    await channel.next("query", "forget", reference=call.message.pay_id)
+    return await call.proceed()
+
+
+async def _paid_after_all(call: Call, channel: Channel, platform: Platform) -> Any:
+    """It is closed, and then somebody has paid it."""
+    answer = await call.proceed()
+    if isinstance(answer, Closed):
+        await channel.paid(call.message.pay_id, anyway=True)
+    return answer
+
+
+async def _refused_after_all(call: Call, channel: Channel, platform: Platform) -> Any:
+    """The money is back, and the channel calls back that it will not give it."""
+    answer = await call.proceed()
+    if isinstance(answer, RefundDone):
+        (row,) = await platform.rows(
+            "SELECT c.reference FROM refunds r JOIN charges c USING (channel_id, payment_id) WHERE r.id = %s",
+            call.message.refund_id,
+        )
+        told = await channel.says_of_refund(platform.api, row["reference"], call.message.refund_no, "refused")
+        assert told.is_success, told.text
+    return answer
+
+
+async def _refund_forgotten(call: Call, channel: Channel, platform: Platform) -> Any:
+    """It knows nothing of the refund that it was asked for, for a while."""
+    await channel.next("query_refund", "forget")
+    return await call.proceed()
+
+
+_AT_CHANNEL: dict[str, Callable[[Call, Channel, Platform], Awaitable[Any]]] = {
+    "create_at_channel": _declined_after_all,
+    "query_channel": _forgotten,
+    "close_at_channel": _paid_after_all,
+    "refund_at_channel": _refused_after_all,
+    "query_refund_at_channel": _refund_forgotten,
+}
 
 
 async def _lost_after_all(call: Call, world: World) -> Any:

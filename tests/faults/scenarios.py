@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from httpx2 import Response
 
@@ -33,6 +33,7 @@ from tests.interference import Call
 from tests.platform import Platform
 from tests.traders import Caller
 
+R = TypeVar("R")
 RUN_TIMEOUT_S = 60.0
 _numbers = itertools.count(1)
 
@@ -233,11 +234,11 @@ async def calls_of(platform: Platform, scenario: Scenario) -> list[tuple[str, in
     return nominal.calls
 
 
-async def all_of(runs: Sequence[Callable[[], Awaitable[Run]]], at_once: int) -> list[Run]:
+async def all_of(runs: Sequence[Callable[[], Awaitable[R]]], at_once: int) -> list[R]:
     """Every run, a few at a time."""
     free = asyncio.Semaphore(at_once)
 
-    async def one(start: Callable[[], Awaitable[Run]]) -> Run:
+    async def one(start: Callable[[], Awaitable[R]]) -> R:
         async with free:
             return await start()
 

@@ -1,19 +1,25 @@
-"""Workers that are cut off in the middle of an order: a coupon comes back, a code goes out once."""
+"""Workers that are cut off in the middle of an order or a payment: a coupon comes back, a code goes out once, and money
+is where it should be."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from tests.faults.pay_scenarios import PAY_SCENARIOS, pay_calls, pay_run
 from tests.interference import Call
 from tests.platform import Platform
 from tests.traders import Caller, Ticket
 
 BUYERS = 50
+STEPS = 8
+SEED = int(os.environ.get("FAULTS_SEED", "20261122"))
 
 
 class Cut:
@@ -40,9 +46,13 @@ class Cut:
         self.reached.set()
         return await asyncio.Event().wait()
 
+    def end(self) -> None:
+        """From now on everything is answered."""
+        self._is_over = True
+
     async def restart(self, platform: Platform) -> None:
         """The workers with everything that they have in hand are replaced."""
-        self._is_over = True
+        self.end()
         await platform.restart_workers()
 
 
@@ -198,3 +208,38 @@ async def test_one_of_fifty_buyers_wins_a_coupon_though_the_workers_are_cut_off(
     )
     assert promotion == {"held": 0, "used": 0}
     assert not await platform.violations()
+
+
+async def cut_off_at(platform: Platform, name: str, chance: random.Random, most: int) -> None:
+    """As many shoppers as steps, each of which is in the middle of another step when the workers are cut off."""
+    scenario = PAY_SCENARIOS[name]
+    steps = list(dict.fromkeys(call for call, _ in await pay_calls(platform, scenario)))
+    cuts = [(step, after, Cut(step, after=after)) for step in steps for after in (False, True)]
+    cuts = chance.sample(cuts, min(most, len(cuts)))
+    paying = [asyncio.create_task(pay_run(platform, scenario, hook=cut)) for _, _, cut in cuts]
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(cut.reached.wait() for _, _, cut in cuts))
+    for _, _, cut in cuts:
+        cut.end()
+    await platform.restart_workers()
+
+    done = await asyncio.gather(*paying)
+    wrong = [
+        f"cut off {'after' if after else 'before'} {step}: {each}"
+        for (step, after, _), each in zip(cuts, done, strict=True)
+        if each.wrong
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert not await platform.violations()
+
+
+@pytest.mark.parametrize("name", ["pay", "pay_mixed"])
+async def test_no_money_is_lost_when_the_workers_are_cut_off(platform: Platform, name: str) -> None:
+    await cut_off_at(platform, name, random.Random(f"{SEED}/{name}"), STEPS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["pay", "pay_query", "pay_refund", "pay_late", "pay_twice", "pay_mixed"])
+async def test_no_money_is_lost_wherever_the_workers_are_cut_off(platform: Platform, name: str) -> None:
+    """Before and after the effect of every step."""
+    await cut_off_at(platform, name, random.Random(SEED), 1000)

@@ -9,6 +9,7 @@ from typing import Any
 from activities.catalog_messages import CatalogSync
 from tests.faults.carts import PHONE, arrive, get_lost, happens, mixed, parcel, told_parcel, two_parcels
 from tests.platform import Platform
+from tests.replay.pay_branches import PAY_BRANCHES
 from tests.stories import test_negotiation
 from tests.traders import ADDRESS
 from workflows.catalog import CATALOG_TASK_QUEUE, CatalogSyncWorkflow, catalog_workflow_id
@@ -262,4 +263,5 @@ BRANCHES: tuple[Branch, ...] = (
     canceled, expired, refused, lock_unknown, reviewed, taken_back, catalogue_synced, promoted, promotion_gone,
     codes_handed_out, topped_up, parcel_issued, parcel_split, part_failed, mixed_taken_back, delivered_by_asking,
     delivered_as_told, delivery_taken_back, lost_and_written_off, lost_and_found, catalogue_imported,
+    *PAY_BRANCHES,
 )  # fmt: skip

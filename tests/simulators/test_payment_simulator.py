@@ -447,6 +447,20 @@ async def test_the_truth_comes_in_pages_and_a_reset_empties_the_book(channel: Ch
     assert await channel.truth() == {"totals": {}, "payments": [], "next_cursor": None}
 
 
+async def test_only_what_the_merchant_acknowledged_is_in_the_log_of_callbacks(channel: Channel) -> None:
+    async with told(channel, failures=1) as (merchant, receiver):
+        reference = (await merchant.paid())["reference"]
+        await receiver.wait_for(1)
+        async with asyncio.timeout(5):
+            while not (log := (await merchant.control("GET", "/acknowledged"))["callbacks"]):
+                await asyncio.sleep(0.02)
+        assert [(each["event_id"], each["reference"], each["says"]) for each in log] == [
+            (ids(receiver)[0], reference, "paid")
+        ]
+    await channel.paid(notify_url="http://127.0.0.1:9/nobody")
+    assert (await channel.control("GET", "/acknowledged"))["callbacks"] == log
+
+
 async def test_a_payer_of_the_control_api_pays_otherwise_than_a_page_would_let_him(channel: Channel) -> None:
     reference = (await channel.create())["reference"]
     assert len((await channel.pay(reference, times=2, amount_minor=7))["charges"]) == 2

@@ -474,7 +474,7 @@ async def test_a_callback_with_a_bad_signature_is_refused_and_only_counted(platf
     charge = {"id": "forged", "amount_minor": ticket.price_minor, "currency": "CNY", "paid_at": "2026-11-01T00:00:00Z"}
     forged = a_notice(told, "paid", status="paid", charges=[charge])
     before = REFUSED.labels(channel.id, "not_verified")._value.get()
-    answer = await channel.tells(platform.api, forged, secret=other.callback_secret)
+    answer = await channel.tells(platform.api, forged, secret=other.secret)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert REFUSED.labels(channel.id, "not_verified")._value.get() == before + 1
     assert await journal(platform, channel) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulators.payment.channels import opened
 from tests.money import nothing_is_owed, stands
 from tests.platform import Platform
 
@@ -74,3 +75,44 @@ async def test_a_payment_that_is_not_made_ends_with_its_time_and_so_does_its_ord
     order = await platform.settled(order_no)
     assert (order["status"], order["cancel_reason"]) == ("canceled", "expired")
     assert (await channel.truth(pay_id))[0]["status"] == "closed"
+
+
+async def test_a_wrong_amount_waits_for_a_person_and_its_payment_and_order_end_with_their_time(
+    platform: Platform,
+) -> None:
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    order_no = await platform.bought(shopper, ticket)
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id, amount_minor=ticket.price_minor - 1)
+    ended = await platform.payment_settled(pay_id)
+    assert (ended["status"], ended["parts"][0]["state"]) == ("closed", "released")
+    assert [charge["verdict"] for charge in ended["charges"]] == ["wrong_amount"]
+    assert (await platform.settled(order_no))["cancel_reason"] == "expired"
+    (case,) = await platform.rows("SELECT state FROM order_exceptions WHERE pay_id = %s", pay_id)
+    assert case["state"] == "open"
+    assert await channel.held_minor(pay_id) == ticket.price_minor - 1
+
+
+async def test_the_alarm_about_a_silent_channel_ends_when_the_channel_has_closed_the_payment(
+    platform: Platform,
+) -> None:
+    shopper, ticket = await platform.a_shopper(), await platform.a_ticket()
+    channel = await platform.a_channel(alarm_s=5)
+    pay_id = await platform.paying(shopper, await platform.bought(shopper, ticket), channel=channel)
+    await channel.next("query", "error_before", count=100_000)
+    assert (await platform.payment_settled(pay_id))["status"] == "closed"
+    cases = await platform.rows("SELECT kind, state FROM order_exceptions WHERE pay_id = %s", pay_id)
+    assert [(case["kind"], case["state"]) for case in cases] == [("payment_undecided", "resolved")]
+
+
+async def test_a_channel_that_will_not_have_it_is_out_of_the_way_at_once(platform: Platform) -> None:
+    """Its contract's token is wrong: it could not be closed there either, and the order would be blocked for ever."""
+    shopper, ticket, channel = await platform.a_shopper(), await platform.a_ticket(), await platform.a_channel()
+    wrong = {"token": "of-somebody-else", "callback_secret": opened(channel.id, "paybridge").callback_secret}
+    shut = await platform.a_channel(credentials=wrong)
+    order_no = await platform.bought(shopper, ticket)
+    answer = await platform.begin_payment(shopper, order_no, channel=shut)
+    assert (answer.status_code, answer.json()["code"]) == (409, "payment_declined"), answer.text
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id)
+    assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
