@@ -13,7 +13,7 @@ from tests.stories.test_contradictions import reference_of
 from tests.stories.test_parcels import happens
 from tests.traders import ADDRESS, PRICE_MINOR, Caller
 
-SILENT = {"first_interval_s": 3_600.0, "ceiling_s": 3_600.0}
+SILENT: dict[str, Any] = {"first_interval_s": 3_600.0, "ceiling_s": 3_600.0}
 """Terms of a channel that is never asked within a test: it has to tell us by itself."""
 
 
@@ -39,6 +39,7 @@ async def refunded_by(channel: Channel, pay_id: str) -> list[tuple[str, str]]:
     return [(refund["refund_no"], refund["status"]) for refund in payment["refunds"]]
 
 
+<<<<<<< HEAD
 async def says_nothing(channel: Channel) -> None:
     """The channel's callbacks reach nobody from now on."""
     nobody = {"url": "http://127.0.0.1:9/", "secret": channel.secret}
@@ -46,6 +47,8 @@ async def says_nothing(channel: Channel) -> None:
     assert answer.is_success, answer.text
 
 
+=======
+>>>>>>> p2-callbacks
 # --- until the channel says so ---------------------------------------------------------------------------------------
 
 
@@ -72,7 +75,7 @@ async def test_a_refund_that_nobody_tells_of_is_asked_for(platform: Platform) ->
     await channel.next("query_refund", "error_before")
     shopper, order_no, pay_id = await refused(platform, channel)
     await platform.until_status(order_no, "refunding")
-    await says_nothing(channel)
+    await channel.falls_silent()
     await platform.until_status(order_no, "refunded")
     assert await refunded_by(channel, pay_id) == [((await refund_of(platform, order_no))["id"], "done")]
     await platform.payment_settled(pay_id)
@@ -94,7 +97,7 @@ async def test_a_refund_whose_answer_is_lost_is_given_once(platform: Platform, f
 
 async def test_an_unclear_refund_is_a_persons_alarm_that_closes_by_itself(platform: Platform) -> None:
     channel = await platform.a_channel(alarm_s=1)
-    await says_nothing(channel)
+    await channel.falls_silent()
     await channel.next("refund", "error_after")
     await channel.next("query_refund", "error_before", count=3)
     shopper, order_no, pay_id = await refused(platform, channel)

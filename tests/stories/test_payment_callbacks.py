@@ -27,7 +27,7 @@ from tests.payers import Channel
 from tests.platform import Platform
 from tests.traders import PRICE_MINOR, Caller, Ticket
 
-SILENT = {"first_interval_s": 3_600.0, "ceiling_s": 3_600.0}
+SILENT: dict[str, Any] = {"first_interval_s": 3_600.0, "ceiling_s": 3_600.0}
 """Terms of a channel that is not asked before the end: what it does not tell, we don't know."""
 
 LONGER_THAN_ANY_HOLD_S = 3_600.0
