@@ -39,16 +39,6 @@ async def refunded_by(channel: Channel, pay_id: str) -> list[tuple[str, str]]:
     return [(refund["refund_no"], refund["status"]) for refund in payment["refunds"]]
 
 
-<<<<<<< HEAD
-async def says_nothing(channel: Channel) -> None:
-    """The channel's callbacks reach nobody from now on."""
-    nobody = {"url": "http://127.0.0.1:9/", "secret": channel.secret}
-    answer = await channel.simulator.put(f"/control/{channel.id}/callbacks", json=nobody)
-    assert answer.is_success, answer.text
-
-
-=======
->>>>>>> p2-callbacks
 # --- until the channel says so ---------------------------------------------------------------------------------------
 
 
