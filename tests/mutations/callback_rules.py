@@ -46,7 +46,7 @@ MUTATIONS = (
     Mutation(
         "the same success twice",
         "a charge is booked once by the channel's name for it",
-        "activities/payments.py",
+        "activities/charges.py",
         "if not await charges.known(cx, message.channel_id, charge.payment_id):",
         "if True:",
         "test_the_same_success_again_has_one_effect",
@@ -54,7 +54,7 @@ MUTATIONS = (
     Mutation(
         "callback and query together",
         "a charge is booked once, however we heard of it",
-        "activities/payments.py",
+        "activities/charges.py",
         "if not await charges.known(cx, message.channel_id, charge.payment_id):",
         "if True:",
         "test_callback_and_query_together_have_one_effect",
@@ -70,16 +70,15 @@ MUTATIONS = (
     Mutation(
         "success after cancellation",
         "money that buys nothing goes back",
-        "workflows/payments.py",
-        "        if returned.refund_id is not None:\n"
-        "            await begin_refund(returned.refund_id)\n\n    # --- the channel",
-        "\n    # --- the channel",
+        "workflows/payment_uses.py",
+        "await begin_refund(returned.refund_id)",
+        "pass",
         "test_money_for_an_order_that_was_canceled_goes_back_and_its_buyer_sees_that",
     ),
     Mutation(
         "success after expiry",
         "another order is put in its place",
-        "workflows/payments.py",
+        "workflows/payment_uses.py",
         'if served.outcome == "gone" and target_no == part.order_no:',
         "if False:",
         "test_money_for_an_order_that_ran_out_buys_another_in_its_place",
@@ -112,7 +111,7 @@ MUTATIONS = (
     Mutation(
         "success after expiry",
         "what no successor can serve goes back",
-        "workflows/payments.py",
+        "workflows/payment_uses.py",
         'if served.outcome != "served":',
         "if False:",
         "test_money_that_comes_when_the_last_one_is_sold_goes_back",
@@ -153,23 +152,23 @@ MUTATIONS = (
     Mutation(
         "expiry closes at the channel",
         "the alarm is raised",
-        "workflows/payments.py",
-        "if self._alarmed or (now - self._unclear_since).total_seconds() < plan.alarm_s:",
+        "workflows/silence.py",
+        "if self._open or (now - self._since).total_seconds() < self.alarm_s:",
         "if True:",
         "test_while_closing_is_unclear_the_hold_is_kept_and_a_person_hears_of_it",
     ),
     Mutation(
         "expiry closes at the channel",
         "the alarm closes by itself",
-        "workflows/payments.py",
-        "        if self._alarmed:\n            self._alarmed = False",
-        "        if False:\n            self._alarmed = False",
+        "workflows/silence.py",
+        "        if self._open:\n            self._open = False",
+        "        if False:\n            self._open = False",
         "test_while_closing_is_unclear_the_hold_is_kept_and_a_person_hears_of_it",
     ),
     Mutation(
         "two successful payments",
         "the second one goes back by itself",
-        "activities/payments.py",
+        "activities/charges.py",
         "if verdict is Verdict.SURPLUS:",
         "if False:",
         "test_the_second_of_two_payments_goes_back_by_itself",
@@ -177,7 +176,7 @@ MUTATIONS = (
     Mutation(
         "two successful payments",
         "an order that another pay order has paid is not paid again",
-        "workflows/payments.py",
+        "workflows/payment_uses.py",
         'await self._return(part, "paid_otherwise")',
         "pass",
         "test_a_payment_that_was_given_up_and_comes_after_another_has_paid_goes_back",
@@ -201,7 +200,7 @@ MUTATIONS = (
     Mutation(
         "another amount or currency",
         "a person is told",
-        "activities/payments.py",
+        "activities/charges.py",
         "elif verdict is not Verdict.ACCEPTED:",
         "elif verdict is Verdict.UNKNOWN:",
         "test_a_wrong_amount_pays_nothing_and_goes_back_when_a_person_says_so",
@@ -217,7 +216,7 @@ MUTATIONS = (
     Mutation(
         "failed, then success",
         "success wins while the order can be served",
-        "activities/payments.py",
+        "activities/charges.py",
         "if part.state is PartState.RELEASED and not await",
         "if part.state is PartState.RELEASED and await",
         "test_a_success_after_a_failure_wins_while_its_order_can_be_served",
@@ -225,7 +224,7 @@ MUTATIONS = (
     Mutation(
         "failed, then success",
         "else its money goes back",
-        "workflows/payments.py",
+        "workflows/payment_uses.py",
         'if served.outcome != "served":',
         "if False:",
         "test_a_success_after_a_failure_goes_back_where_its_order_cannot_be_served",
@@ -265,7 +264,7 @@ MUTATIONS = (
     Mutation(
         "an unknown pay order",
         "its money is a person's case",
-        "activities/payments.py",
+        "activities/charges.py",
         "elif verdict is not Verdict.ACCEPTED:",
         "elif verdict is Verdict.WRONG_AMOUNT:",
         "test_money_for_an_unknown_pay_order_is_kept_answered_and_a_persons_case",
