@@ -41,7 +41,8 @@ class PlannedPart:
 class PaymentPlan:
     """A pay order as its process begins or goes on with it. `channel_id` is empty where nothing is paid in cash.
 
-    `refunds`: ids of what is on its way back of it and belongs to no order's line. Times in seconds.
+    `refunds`: ids of what is on its way back of it and belongs to no order's line. Times in seconds. `named`: its
+    channel has shown that it knows it; `again`: it was opened before, so its channel may have heard of it.
     """
 
     pay_id: str
@@ -57,6 +58,7 @@ class PaymentPlan:
     refunds: tuple[str, ...] = ()
     paid_at: datetime | None = None
     named: bool = False
+    again: bool = False
     alarms: Alarms = Alarms()
 
 

@@ -21,8 +21,8 @@ NO_CHANNEL = QuerySchedule(1.0, 1.0, 1.0)
 """Nobody is asked about what is paid without cash."""
 
 
-async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
-    """The pay order as it stands."""
+async def plan_of(cx: Connection, pay: PayOrder, *, again: bool) -> PaymentPlan:
+    """The pay order as it stands; `again`: as it was opened before."""
     row = await payment_channels.get_channel(cx, pay.channel_id) if pay.channel_id else None
     assert pay.expires_at is not None or not pay.undecided, "an open pay order ends at some time"
     return PaymentPlan(
@@ -37,6 +37,7 @@ async def plan_of(cx: Connection, pay: PayOrder) -> PaymentPlan:
         alarm_s=row.alarm_s if row else 0,
         reason=pay.reason,
         named=bool(pay.channel_reference),
+        again=again,
         alarms=Alarms(*await order_exceptions.alarms(cx, "payment_undecided", pay_id=pay.id)),
         refunds=tuple(await refunds.open_of_payment(cx, pay.id)),
         paid_at=pay.paid_at,

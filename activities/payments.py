@@ -65,7 +65,7 @@ class PaymentActivities:
             if pay is None:
                 return PaymentOpened()
             if pay.status is not PayStatus.CREATED or pay.expires_at is not None:
-                return PaymentOpened(plan=await plan_of(cx, pay))
+                return PaymentOpened(plan=await plan_of(cx, pay, again=True))
             try:
                 _judge_orders(pay, orders, message.at)
                 limit_s = await self._judge_channel(cx, pay)
@@ -78,7 +78,7 @@ class PaymentActivities:
             holds = [order.hold_expires_at for order in orders if order.hold_expires_at is not None]
             pay.expires_at = min(message.at + timedelta(seconds=limit_s), *holds)
             await pay_orders.save(cx, pay, message.at)
-            return PaymentOpened(plan=await plan_of(cx, pay))
+            return PaymentOpened(plan=await plan_of(cx, pay, again=False))
 
     async def _judge_channel(self, cx: Connection, pay: PayOrder) -> int:
         """How long it may take to be paid, in seconds. Raises MethodNotAllowed."""

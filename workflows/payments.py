@@ -166,7 +166,7 @@ class PaymentWorkflow:
 
     async def _create(self) -> None:
         """Repeated with the same reference until the answer is clear: the channel makes it once."""
-        self._creating, tries, perhaps_there = True, 0, False
+        self._creating, tries, perhaps_there = True, 0, self._required_plan().again
         while self._status is PayStatus.CREATED and self._ending is None:
             answer = await self._unless_decided(self._call_create())
             if isinstance(answer, Created):
