@@ -93,8 +93,8 @@ def torment(
     ] = None,
 ) -> None:
     """The demo's load on a fresh stack whose worker, API, Temporal, PostgreSQL and top-up simulator are killed, and
-    started, again and again. With `--payments`, shoppers pay at channels with a fifth of every kind of fault, and their
-    simulator is killed, too.
+    started, again and again. With `--payments`, shoppers pay at channels of which a fifth
+    of the calls meets each kind of fault.
 
     Exit code 1: an order was lost, done twice or didn't come to rest; or money does not add up to the cent.
     """
