@@ -150,6 +150,12 @@ class PaymentActivities:
             return Returned(refund_id if part.state is PartState.RETURNED else None)
 
     @activity.defn
+    async def note_look(self, message: RestPayment) -> None:
+        """Its channel has said clearly, and for the last time, what it has of it. Idempotency: it says when."""
+        async with self._database.transaction() as cx:
+            await pay_orders.note_look(cx, message.pay_id, message.at)
+
+    @activity.defn
     async def rest_payment(self, message: RestPayment) -> None:
         """Nothing is outstanding; where money has come at this very moment, something is. Idempotency: the flag."""
         async with self._database.transaction() as cx:

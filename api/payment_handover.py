@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -67,7 +67,8 @@ async def sweep(parts: Parts) -> int:
 
 
 async def start_what_stands_still(parts: Parts) -> int:
-    """Start the process of every refund and pay order that nothing has moved for a while; how many those were.
+    """Start the process of every refund and pay order that nothing has moved for a while, and of those whose channel is
+    to be asked for the last time; how many those were.
 
     One that has a process is left alone: a payer, or a channel, who takes their time is no fault.
     """
@@ -80,7 +81,17 @@ async def start_what_stands_still(parts: Parts) -> int:
     ):
         await payment_host.host_again(_client(parts), host)
         started += 1
+    async for host in to_look_at(parts.database, now):
+        await payment_host.host_again(_client(parts), host)
+        started += 1
     return started
+
+
+async def to_look_at(database: Database, before: datetime) -> AsyncIterator[payment_host.Host]:
+    """Decided pay orders whose channel is to be asked for the last time: a lost callback must not lose a second or a
+    late payment either."""
+    async for pay_id in _pages(database, pay_reading.to_look_at, before):
+        yield payment_host.of_last_look(pay_id)
 
 
 async def standing_still(
@@ -91,15 +102,20 @@ async def standing_still(
         (refunds.unfinished, refunds_before, payment_host.of_refund),
         (pay_reading.in_motion, payments_before, payment_host.of_payment),
     ):
-        after = ""
-        while True:
-            async with database.reading() as connection:
-                ids = await read(connection, before=before, after=after, limit=PAGE)
-            for each in ids:
-                yield host_of(each)
-            if len(ids) < PAGE:
-                break
-            after = ids[-1]
+        async for each in _pages(database, read, before):
+            yield host_of(each)
+
+
+async def _pages(database: Database, read: Callable[..., Awaitable[list[str]]], before: datetime) -> AsyncIterator[str]:
+    after = ""
+    while True:
+        async with database.reading() as connection:
+            ids = await read(connection, before=before, after=after, limit=PAGE)
+        for each in ids:
+            yield each
+        if len(ids) < PAGE:
+            return
+        after = ids[-1]
 
 
 async def _hand_over(parts: Parts, channel_id: str, event: ChannelEvent) -> State:

@@ -61,6 +61,11 @@ def of_payment(pay_id: str) -> Host:
     return Host(PaymentWorkflow.run, HostPayment(pay_id), payment_workflow_id(pay_id), f"Payment {pay_id}")
 
 
+def of_last_look(pay_id: str) -> Host:
+    """The process of a pay order that was decided long ago: its channel is asked once more."""
+    return Host(PaymentWorkflow.run, HostPayment(pay_id, look=True), payment_workflow_id(pay_id), f"Payment {pay_id}")
+
+
 def of_refund(refund_id: str) -> Host:
     """The process of a refund."""
     return Host(ChannelRefundWorkflow.run, HostRefund(refund_id), refund_workflow_id(refund_id), f"Refund {refund_id}")

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -30,6 +31,7 @@ from inspecting import inspect_all, open_workflows
 from reconcile import Reconciled, reconcile
 from settings import Settings
 from simulators.payment.faults import POSSIBLE
+from storage import pay_reading
 from storage.database import Database
 
 VICTIMS = ("worker-1", "api-1", "temporal", "postgres")
@@ -58,6 +60,8 @@ LATE_COMERS = 20
 """Of those who never paid, so many pay at last when their payment is closed."""
 SHOPPERS, AT_ONCE = 20, 48
 PATIENCE_S = 240.0
+GIVES_UP_S = 240.0
+"""A payer waits no longer, where nothing of a channel's has been clear for so long; what came of it is counted."""
 REST_WITHIN_S = 200.0
 
 
@@ -132,7 +136,10 @@ class Crowd:
     async def _in_turn(self, number: int) -> None:
         async with self._turns:
             try:
-                end = await self._shop(number)
+                async with asyncio.timeout(GIVES_UP_S):
+                    end = await self._shop(number)
+            except TimeoutError:
+                end = "gave up waiting"
             except Turned as refused:
                 end = f"refused: {refused.code}"
             except Unanswered as trouble:
@@ -171,6 +178,8 @@ async def torment_payments(stack: Stack, seed: int, payments: int, kills: int, t
             await _rest(scene, result)
             result.healed_to_rest_s = time.monotonic() - healed_s
             await _late_comers(scene, crowd, result)
+            await _last_looks(stack.settings, result)
+            await _rest(scene, result)
         result.money, _ = await Count(scene.operator_caller, scene.tills).count()
         await _compare_callbacks(stack.settings, scene.tills, result)
         result.violations = (await inspect_all(stack.settings, TERMS)).violations
@@ -214,6 +223,21 @@ async def _late_comers(scene: Scene, crowd: Crowd, result: PaymentTorment) -> No
         crowd.ends["paid when it was closed"] += 1
     await asyncio.sleep(2.0)
     await _rest(scene, result)
+
+
+async def _last_looks(settings: Settings, result: PaymentTorment) -> None:
+    """Each channel is asked for the last time of each payment, when its payer has had their time, and as much again."""
+    assert settings.database_url is not None, "the stack is ours"
+    ever = datetime.now(UTC) + timedelta(days=1)
+    deadline_s = time.monotonic() + REST_WITHIN_S
+    async with Database(settings.database_url, pool_max=1) as database:
+        while time.monotonic() < deadline_s:
+            async with database.reading() as cx:
+                left = await pay_reading.to_look_at(cx, before=ever, after="", limit=10)
+            if not left:
+                return
+            await asyncio.sleep(1.0)
+    result.troubles.append(f"not asked for the last time within {REST_WITHIN_S:.0f} s: {left}")
 
 
 async def _compare_callbacks(settings: Settings, tills: Tills, result: PaymentTorment) -> None:

@@ -66,6 +66,11 @@ async def keep_action(cx: Connection, pay_id: str, action: dict[str, Any]) -> No
     await cx.execute("UPDATE pay_orders SET action = %s WHERE id = %s", (Jsonb(action), pay_id))
 
 
+async def note_look(cx: Connection, pay_id: str, at: datetime) -> None:
+    """Its channel has been asked for the last time."""
+    await cx.execute("UPDATE pay_orders SET looked_at = %s WHERE id = %s", (at, pay_id))
+
+
 async def paying(cx: Connection, order_no: int) -> str | None:
     """The pay order that the order waits for; None where there is none, or it has been decided."""
     cursor = await cx.execute(

@@ -93,3 +93,19 @@ async def in_motion(cx: Connection, *, before: datetime, after: str, limit: int)
         (before, after, limit),
     )
     return [row["id"] for row in await cursor.fetchall()]
+
+
+async def to_look_at(cx: Connection, *, before: datetime, after: str, limit: int) -> list[str]:
+    """Ids above `after` of decided pay orders whose channel has not been asked for the last time, and whose payers have
+    had their time, and as much again, before that moment: whoever had its page open may have paid after all."""
+    cursor = await cx.execute(
+        """
+        SELECT p.id FROM pay_orders p JOIN payment_channels c ON c.id = p.channel_id
+        WHERE p.looked_at IS NULL AND p.at_rest AND p.channel_id IS NOT NULL AND p.id > %(after)s
+          AND p.expires_at IS NOT NULL  -- else it was refused before its channel heard of it
+          AND greatest(p.expires_at, p.paid_at, p.closed_at) < %(before)s - make_interval(secs => c.pay_s)
+        ORDER BY p.id LIMIT %(limit)s
+        """,
+        {"before": before, "after": after, "limit": limit},
+    )
+    return [row["id"] for row in await cursor.fetchall()]

@@ -82,7 +82,8 @@ class PayOrderRow(SQLModel, table=True):
     """One payment of one buyer for one or many orders; amounts in minor units of `currency`.
 
     `paid_minor` is what was accepted as its payment; `refunding_minor` is on its way back, `refunded_minor` has gone
-    back. `idempotency_key` is its buyer's: one wish makes one pay order, for ever.
+    back. `idempotency_key` is its buyer's: one wish makes one pay order, for ever. `looked_at`: when its channel was
+    asked for the last time, long after it was decided.
     """
 
     __tablename__ = "pay_orders"
@@ -100,6 +101,11 @@ class PayOrderRow(SQLModel, table=True):
             name="refunds_within_paid",
         ),
         Index("pay_orders_buyer", "buyer_id", "id"),
+        Index(
+            "pay_orders_to_look_at",
+            "id",
+            postgresql_where=text("looked_at IS NULL AND at_rest AND channel_id IS NOT NULL"),
+        ),
         Index("pay_orders_open", "id", postgresql_where=text("status IN ('created', 'pending')")),
         Index("pay_orders_in_motion", "id", postgresql_where=text("NOT at_rest")),
     )  # fmt: skip
@@ -127,6 +133,7 @@ class PayOrderRow(SQLModel, table=True):
     channel_reference: str = ""
     action: dict[str, Any] | None = document(default=None, nullable=True)
     at_rest: bool = False
+    looked_at: datetime | None = at(default=None, nullable=True)
     created_at: datetime = at()
     expires_at: datetime | None = at(default=None, nullable=True)
     pending_at: datetime | None = at(default=None, nullable=True)

@@ -28,9 +28,11 @@ def refund_of(refund_no: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HostPayment:
-    """The pay order, by id: everything else is in the database."""
+    """The pay order, by id: everything else is in the database. `look`: it was decided long ago, and its channel is
+    asked for the last time."""
 
     pay_id: str
+    look: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ after a crash, starts it again. Whatever it hears (reply, callback, query) goes 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -106,9 +107,12 @@ class PaymentWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             return "unknown"
         await self._silence_ends()
+        look = asyncio.create_task(self._look_for_the_last_time()) if payment.look else None
         while True:
             await self._use_money()
             await workflow.wait_condition(workflow.all_handlers_finished)
+            if look is not None:
+                await self._until_looked(look)
             if not self._to_be_used():
                 await durably(PaymentActivities.rest_payment, RestPayment(self._pay_id, workflow.now()))
                 if workflow.all_handlers_finished() and not self._to_be_used():  # nothing was told meanwhile
@@ -303,6 +307,31 @@ class PaymentWorkflow:
             self._show()
         for refund_id in booked.refunds:
             await begin_refund(refund_id)
+
+    async def _until_looked(self, look: asyncio.Task[None]) -> None:
+        """Or until there is money to be used, which does not wait for a channel that says nothing."""
+        await workflow.wait_condition(lambda: look.done() or bool(self._to_be_used()))
+        if look.done():
+            await look
+
+    async def _look_for_the_last_time(self) -> None:
+        """Whoever had the channel's page open may have paid after all, or once more, and its word of that may be lost.
+
+        *Not known* of one that was paid, or that the channel had named, is believed when it says so for long.
+        """
+        plan = self._required_plan()
+        self._named = self._named or self._paid_at is not None
+        for asked in itertools.count():
+            answer = await self._query()
+            if isinstance(answer, Paid):
+                await self._book(plan.channel_id, answer.charges)
+            forgets = isinstance(answer, NotKnown) and not self._is_forgotten()
+            if not forgets and not isinstance(answer, Unclear | NotReachable):
+                await durably(PaymentActivities.note_look, RestPayment(self._pay_id, workflow.now()))
+                return
+            if workflow.info().is_continue_as_new_suggested():
+                return  # the API's upkeep starts it again
+            await workflow.sleep(timedelta(seconds=plan.schedule.interval_s(asked)), summary="look again")
 
     # --- the money is there: what does it buy? -----------------------------------------------------------------
 

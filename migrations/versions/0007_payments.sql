@@ -98,6 +98,7 @@ CREATE TABLE pay_orders (
     channel_reference VARCHAR DEFAULT '' NOT NULL,
     action JSONB,
     at_rest BOOLEAN DEFAULT 'False' NOT NULL,
+    looked_at TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     expires_at TIMESTAMP WITH TIME ZONE,
     pending_at TIMESTAMP WITH TIME ZONE,
@@ -118,6 +119,8 @@ CREATE TABLE pay_orders (
 );
 CREATE INDEX pay_orders_buyer ON pay_orders (buyer_id, id);
 CREATE INDEX pay_orders_in_motion ON pay_orders (id) WHERE NOT at_rest;
+CREATE INDEX pay_orders_to_look_at ON pay_orders (id)
+    WHERE looked_at IS NULL AND at_rest AND channel_id IS NOT NULL;
 CREATE INDEX pay_orders_open ON pay_orders (id) WHERE status IN ('created', 'pending');
 
 CREATE TABLE pay_order_parts (

@@ -10,6 +10,7 @@ from api.deps import Parts
 from api.payment_handover import start_what_stands_still
 from reconcile import reconcile
 from settings import Settings
+from tests.money import stands
 from tests.payers import Channel
 from tests.platform import Platform
 from tests.traders import Caller
@@ -55,6 +56,65 @@ async def test_upkeep_leaves_alone_what_has_a_process(platform: Platform) -> Non
     before = (await platform.payment_host(pay_id).describe()).run_id
     await start_what_stands_still(later(platform, minutes=5))
     assert (await platform.payment_host(pay_id).describe()).run_id == before
+
+
+LONG_AFTER = {"hours": 3.0}
+"""Every payer has had their time by then, and as much again."""
+
+
+async def test_a_second_payment_whose_callback_is_lost_is_seen_at_the_last_look(platform: Platform) -> None:
+    """The pay order is decided, so nobody asks any more; and no callback tells."""
+    shopper, channel = await platform.a_shopper(), await platform.a_channel()
+    order_no = await platform.bought(shopper, await platform.a_ticket())
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id)
+    await platform.payment_settled(pay_id)
+    await channel.next("pay", "callback_lost")
+    await channel.paid(pay_id, anyway=True)
+    assert await channel.held_minor(pay_id) == 40_000, "paid twice, and nobody here knows"
+    await start_what_stands_still(later(platform, minutes=5))
+    assert await channel.held_minor(pay_id) == 40_000, "its payer may still be at the channel's page"
+    await channel.next("query", "forget")
+    await start_what_stands_still(later(platform, **LONG_AFTER))
+    await platform.until(lambda: _holds(channel, pay_id, 20_000))
+    await platform.payment_settled(pay_id)
+    assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
+
+
+async def test_a_late_payment_whose_callback_is_lost_buys_the_same_again(platform: Platform) -> None:
+    shopper, channel = await platform.a_shopper(), await platform.a_channel()
+    order_no = await platform.bought(shopper, await platform.a_ticket(late_payment="revive"))
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    assert (await platform.cancel(shopper, order_no)).is_success
+    await platform.payment_settled(pay_id)
+    await channel.next("pay", "callback_lost")
+    await channel.paid(pay_id, anyway=True)
+    await start_what_stands_still(later(platform, **LONG_AFTER))
+    await platform.until(lambda: _looked(platform, pay_id))
+    (part,) = (await platform.payment(pay_id))["parts"]
+    assert stands(await platform.settled(int(part["successor_no"]))) == ("issued", "paid", "none")
+
+
+async def test_a_channel_is_asked_for_the_last_time_only_once(platform: Platform) -> None:
+    shopper, channel = await platform.a_shopper(), await platform.a_channel()
+    order_no = await platform.bought(shopper, await platform.a_ticket())
+    pay_id = await platform.paying(shopper, order_no, channel=channel)
+    await channel.paid(pay_id)
+    await platform.payment_settled(pay_id)
+    await start_what_stands_still(later(platform, **LONG_AFTER))
+    await platform.until(lambda: _looked(platform, pay_id))
+    ended = (await platform.payment_host(pay_id).describe()).run_id
+    await start_what_stands_still(later(platform, **LONG_AFTER))
+    assert (await platform.payment_host(pay_id).describe()).run_id == ended
+
+
+async def _holds(channel: Channel, pay_id: str, minor: int) -> bool:
+    return await channel.held_minor(pay_id) == minor
+
+
+async def _looked(platform: Platform, pay_id: str) -> bool:
+    rows = await platform.rows("SELECT 1 FROM pay_orders WHERE id = %s AND looked_at IS NOT NULL AND at_rest", pay_id)
+    return bool(rows)
 
 
 async def test_a_cancellation_starts_it_too(platform: Platform) -> None:
