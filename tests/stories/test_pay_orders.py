@@ -265,6 +265,7 @@ async def test_what_the_channel_declines_is_told_and_leaves_the_order_payable(pl
     await lets_in(channel, "somebody-else")
     refused(await begun(platform, shopper, order_no, channel), "payment_declined")
     assert await channel.truth() == []
+    await lets_in(channel, f"{channel.id}-token")
     await channel.paid(await platform.paying(shopper, order_no, channel=channel))
     assert stands(await platform.settled(order_no)) == ("issued", "paid", "none")
 
