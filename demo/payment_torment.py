@@ -33,6 +33,8 @@ from settings import Settings
 from simulators.payment.faults import POSSIBLE
 from storage import pay_reading
 from storage.database import Database
+from workflows.payment_ids import payment_workflow_id
+from workflows.policies import FORGOTTEN_FOR_GOOD
 
 VICTIMS = ("worker-1", "api-1", "temporal", "postgres")
 """Every part of ours. The channels live on: callbacks that they owe would die with them, and of money that nobody here
@@ -63,6 +65,8 @@ PATIENCE_S = 240.0
 GIVES_UP_S = 240.0
 """A payer waits no longer, where nothing of a channel's has been clear for so long; what came of it is counted."""
 REST_WITHIN_S = 200.0
+ALL = 100_000
+"""More than the payments of any run."""
 
 
 @dataclass
@@ -205,10 +209,13 @@ async def _misbehave(scene: Scene, seed: int, rates: Mapping[str, float], reject
 
 
 async def _rest(scene: Scene, result: PaymentTorment) -> None:
-    """No process of an order, a payment or a refund is under way any more, and no case that is to be decided."""
+    """No process of an order, a payment or a refund is under way any more, and no case that is to be decided. Payments
+    of which nothing is left to do but the last look are at rest."""
     deadline_s = time.monotonic() + REST_WITHIN_S
     while time.monotonic() < deadline_s:
-        opened = [name for name in await open_workflows(scene.settings) or () if name.startswith(PROCESSES)]
+        looking = {payment_workflow_id(pay_id) for pay_id in await _to_look_at(scene.settings)}
+        running = await open_workflows(scene.settings) or ()
+        opened = [name for name in running if name.startswith(PROCESSES) and name not in looking]
         if not opened and not await scene.operator.clear_queue():
             return
         await asyncio.sleep(1.0)
@@ -226,18 +233,23 @@ async def _late_comers(scene: Scene, crowd: Crowd, result: PaymentTorment) -> No
 
 
 async def _last_looks(settings: Settings, result: PaymentTorment) -> None:
-    """Each channel is asked for the last time of each payment, when its payer has had their time, and as much again."""
+    """Each channel is asked for the last time of each payment, when its payer has had their time, and as much again.
+    One that knows nothing of a payment which it never answered about is not believed at once."""
+    within_s = FORGOTTEN_FOR_GOOD.total_seconds() + REST_WITHIN_S
+    deadline_s = time.monotonic() + within_s
+    while left := await _to_look_at(settings):
+        if time.monotonic() > deadline_s:
+            result.troubles.append(f"not asked for the last time within {within_s:.0f} s: {left[:10]}")
+            return
+        await asyncio.sleep(1.0)
+
+
+async def _to_look_at(settings: Settings) -> list[str]:
+    """Ids of payments whose channel is still to be asked for the last time, also of those whose turn is to come."""
     assert settings.database_url is not None, "the stack is ours"
     ever = datetime.now(UTC) + timedelta(days=1)
-    deadline_s = time.monotonic() + REST_WITHIN_S
-    async with Database(settings.database_url, pool_max=1) as database:
-        while time.monotonic() < deadline_s:
-            async with database.reading() as cx:
-                left = await pay_reading.to_look_at(cx, before=ever, after="", limit=10)
-            if not left:
-                return
-            await asyncio.sleep(1.0)
-    result.troubles.append(f"not asked for the last time within {REST_WITHIN_S:.0f} s: {left}")
+    async with Database(settings.database_url, pool_max=1) as database, database.reading() as cx:
+        return await pay_reading.to_look_at(cx, before=ever, after="", limit=ALL)
 
 
 async def _compare_callbacks(settings: Settings, tills: Tills, result: PaymentTorment) -> None:

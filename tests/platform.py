@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,16 @@ async def _listening(app: FastAPI) -> AsyncIterator[str]:
     yield f"http://{LOCALHOST}:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     await serving_it
+
+
+async def _is_there(handle: WorkflowHandle[Any, Any]) -> bool:
+    try:
+        await handle.describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 @dataclass
@@ -183,7 +194,9 @@ class Platform:
         """The payment in full once its process, and those of its refunds and orders, have come to rest."""
         await self._rest(self.payment_host(pay_id))
         for row in await self.rows("SELECT id FROM refunds WHERE pay_id = %s", pay_id):
-            await self._rest(self.env.client.get_workflow_handle(refund_workflow_id(row["id"])))
+            refund = self.env.client.get_workflow_handle(refund_workflow_id(row["id"]))
+            await self.until(partial(_is_there, refund))  # its row is written before its process is started
+            await self._rest(refund)
         rows = await self.rows("SELECT order_no, successor_no FROM pay_order_parts WHERE pay_id = %s", pay_id)
         for order_no in [row[name] for row in rows for name in ("order_no", "successor_no") if row[name]]:
             await self._rest(self.host(order_no))

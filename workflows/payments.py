@@ -317,10 +317,11 @@ class PaymentWorkflow:
     async def _look_for_the_last_time(self) -> None:
         """Whoever had the channel's page open may have paid after all, or once more, and its word of that may be lost.
 
-        *Not known* of one that was paid, or that the channel had named, is believed when it says so for long.
+        *Not known* is believed only when it says so for long: of one that was paid, that the channel had named, or of
+        which nobody knows whether it had begun there.
         """
         plan = self._required_plan()
-        self._named = self._named or self._paid_at is not None
+        self._named = self._named or self._paid_at is not None or not plan.answered
         for asked in itertools.count():
             answer = await self._query()
             if isinstance(answer, Paid):

@@ -95,6 +95,24 @@ async def test_a_late_payment_whose_callback_is_lost_buys_the_same_again(platfor
     assert stands(await platform.settled(int(part["successor_no"]))) == ("issued", "paid", "none")
 
 
+async def test_a_channel_that_never_answered_and_forgets_is_not_believed_at_the_last_look(platform: Platform) -> None:
+    """It had begun there, with a page that nobody was shown: whoever finds it can pay."""
+    shopper, channel = await platform.a_shopper(), await platform.a_channel()
+    order_no = await platform.bought(shopper, await platform.a_ticket())
+    await channel.next("create", "error_after", 100)
+    begun = (await platform.begin_payment(shopper, order_no, channel=channel)).json()
+    assert begun["status"] == "created", begun
+    assert (await platform.cancel(shopper, order_no)).is_success
+    await platform.payment_settled(begun["id"])
+    await channel.next("pay", "callback_lost")
+    await channel.paid(begun["id"], anyway=True)
+    await channel.next("query", "forget")
+    await start_what_stands_still(later(platform, **LONG_AFTER))
+    await platform.until(lambda: _holds(channel, begun["id"], 0))
+    await platform.until(lambda: _looked(platform, begun["id"]))
+    assert (await platform.payment_settled(begun["id"]))["status"] == "refunded"
+
+
 async def test_a_channel_is_asked_for_the_last_time_only_once(platform: Platform) -> None:
     shopper, channel = await platform.a_shopper(), await platform.a_channel()
     order_no = await platform.bought(shopper, await platform.a_ticket())
