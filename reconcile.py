@@ -73,7 +73,7 @@ async def _orders(database: Database, client: Client, done: Reconciled, tell: Te
             rows = await order_reading.open_orders(cx, after=after, limit=PAGE)
         for row in rows:
             done.looked_at += 1
-            if await _is_running(client, row["host_workflow_id"]):
+            if await _is_running(client, row["host_workflow_id"]) or not await _is_open(database, row["order_no"]):
                 continue
             await _host_again(client, row)
             done.orders += 1
@@ -81,6 +81,13 @@ async def _orders(database: Database, client: Client, done: Reconciled, tell: Te
         if len(rows) < PAGE:
             return
         after = rows[-1]["order_no"]
+
+
+async def _is_open(database: Database, order_no: int) -> bool:
+    """Whether it is still in motion: its process may have finished, and ended, since the page was read."""
+    async with database.reading() as cx:
+        rows = await order_reading.open_orders(cx, after=order_no - 1, limit=1)
+    return any(row["order_no"] == order_no for row in rows)
 
 
 async def _claims(database: Database, client: Client, done: Reconciled, tell: Tell) -> None:
