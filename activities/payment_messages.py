@@ -42,8 +42,7 @@ class PaymentPlan:
     """A pay order as its process begins or goes on with it. `channel_id` is empty where nothing is paid in cash.
 
     `refunds`: ids of what is on its way back of it and belongs to no order's line. Times in seconds. `named`: its
-    channel has shown that it knows it; `again`: it was opened before, so its channel may have heard of it; `answered`:
-    it has told how to pay. False: nobody knows whether it has begun there.
+    channel has shown that it knows it; `again`: it was opened before, so its channel may have heard of it.
     """
 
     pay_id: str
@@ -60,7 +59,6 @@ class PaymentPlan:
     paid_at: datetime | None = None
     named: bool = False
     again: bool = False
-    answered: bool = True
     alarms: Alarms = Alarms()
 
 

@@ -38,7 +38,6 @@ async def plan_of(cx: Connection, pay: PayOrder, *, again: bool) -> PaymentPlan:
         reason=pay.reason,
         named=bool(pay.channel_reference),
         again=again,
-        answered=pay.pending_at is not None,
         alarms=Alarms(*await order_exceptions.alarms(cx, "payment_undecided", pay_id=pay.id)),
         refunds=tuple(await refunds.open_of_payment(cx, pay.id)),
         paid_at=pay.paid_at,

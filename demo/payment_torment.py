@@ -234,7 +234,7 @@ async def _late_comers(scene: Scene, crowd: Crowd, result: PaymentTorment) -> No
 
 async def _last_looks(settings: Settings, result: PaymentTorment) -> None:
     """Each channel is asked for the last time of each payment, when its payer has had their time, and as much again.
-    One that knows nothing of a payment which it never answered about is not believed at once."""
+    One that knows nothing of a payment is not believed at once."""
     within_s = FORGOTTEN_FOR_GOOD.total_seconds() + REST_WITHIN_S
     deadline_s = time.monotonic() + within_s
     while left := await _to_look_at(settings):

@@ -241,8 +241,11 @@ class PaymentWorkflow:
 
     def _is_forgotten(self) -> bool:
         """Whether *not known* is believed: at once of what the channel never named, else when it says so for long."""
+        return self._unknown_for_long() or not self._named
+
+    def _unknown_for_long(self) -> bool:
         self._unknown_since = self._unknown_since or workflow.now()
-        return not self._named or workflow.now() - self._unknown_since >= FORGOTTEN_FOR_GOOD
+        return workflow.now() - self._unknown_since >= FORGOTTEN_FOR_GOOD
 
     async def _end_unpaid(self, ending: Ending) -> None:
         """Nobody can pay it any more. What was paid, if anything, is no payment of it, and a person has been told."""
@@ -317,17 +320,15 @@ class PaymentWorkflow:
     async def _look_for_the_last_time(self) -> None:
         """Whoever had the channel's page open may have paid after all, or once more, and its word of that may be lost.
 
-        *Not known* is believed only when it says so for long: of one that was paid, that the channel had named, or of
-        which nobody knows whether it had begun there.
+        *Not known* is believed only when it says so for long: one that forgets may remember, and nobody asks again.
         """
         plan = self._required_plan()
-        self._named = self._named or self._paid_at is not None or not plan.answered
         for asked in itertools.count():
             answer = await self._query()
             if isinstance(answer, Paid):
                 await self._book(plan.channel_id, answer.charges)
-            forgets = isinstance(answer, NotKnown) and not self._is_forgotten()
-            if not forgets and not isinstance(answer, Unclear | NotReachable):
+            may_remember = isinstance(answer, NotKnown) and not self._unknown_for_long()
+            if not may_remember and not isinstance(answer, Unclear | NotReachable):
                 await durably(PaymentActivities.note_look, RestPayment(self._pay_id, workflow.now()))
                 return
             if workflow.info().is_continue_as_new_suggested():

@@ -94,4 +94,5 @@ REFUND_LOOK = timedelta(seconds=30)
 """How often an order looks for the end of a refund whose process somebody else has started."""
 
 FORGOTTEN_FOR_GOOD = timedelta(minutes=10)
-"""How long a channel has to say that it knows nothing of a pay order that it had named, before that is believed."""
+"""How long a channel has to say that it knows nothing of a pay order that it had named, or is asked about for the last
+time, before that is believed."""

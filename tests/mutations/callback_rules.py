@@ -311,6 +311,14 @@ MUTATIONS = (
         "test_a_second_payment_whose_callback_is_lost_is_seen_at_the_last_look",
     ),
     Mutation(
+        "a callback that never comes",
+        "a channel that knows nothing then may be one that forgets",
+        "workflows/payments.py",
+        "may_remember = isinstance(answer, NotKnown) and not self._unknown_for_long()",
+        "may_remember = False",
+        "test_a_channel_that_never_answered_and_forgets_is_not_believed_at_the_last_look",
+    ),
+    Mutation(
         "a bad signature",
         "what is not provably the channel's is refused",
         "adapters/payments/direct.py",
