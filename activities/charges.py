@@ -54,7 +54,7 @@ class ChargeActivities:
             await insert_flows(cx, transfers=booking.transfers)
             if pay is None:
                 return Booked(PayStatus.CLOSED)
-            return booked_of(pay, booking.refunds)
+            return booked_of(pay, await _on_their_way_back(cx, message))
 
     @activity.defn
     async def use_balances(self, message: OpenPayment) -> Booked:
@@ -136,6 +136,13 @@ async def _settle_by_hand(cx: Connection, message: ChargeDecision, case: dict[st
         await insert_flows(cx, transfers=[booked])
 
 
+async def _on_their_way_back(cx: Connection, message: BookCharges) -> list[str]:
+    """Refunds of these charges that are not finished, also those that a run of this step asked for whose end nobody
+    heard of: their process is still to be started."""
+    told = {charge_refund_id(message.channel_id, charge.payment_id) for charge in message.charges}
+    return [each for each in await refunds.open_of_payment(cx, message.pay_id) if each in told]
+
+
 PLAIN_MAX = 64
 """So long may be what a case's id says of its subject."""
 
@@ -167,7 +174,6 @@ class _Booking:
         self._message = message
         self._pay = pay
         self.transfers: list[Transfer] = []
-        self.refunds: list[str] = []
 
     async def book(self, charge: Charge) -> None:
         """One charge: written down with its verdict, then accepted, on its way back, or with a person."""
@@ -217,7 +223,6 @@ class _Booking:
             self._cx, refund_id, channel_id=message.channel_id, payment_id=charge.payment_id, pay_id=message.pay_id,
             amount_minor=charge.amount_minor, currency=charge.currency, reason=reason, actor="system", at=message.at,
         )  # fmt: skip
-        self.refunds.append(refund_id)
 
     async def _tell_a_person(self, charge: Charge, verdict: Verdict) -> None:
         message = self._message

@@ -37,9 +37,11 @@ async def judged(platform: Platform, runs: Sequence[PayRun], calls: int, what: s
     assert not violations, "\n".join(map(str, violations))
 
 
-async def every_single_fault(platform: Platform, name: str) -> None:
+async def every_single_fault(platform: Platform, name: str, at: frozenset[str] = frozenset()) -> None:
+    """`at`: only at calls of these names, where any is given."""
     scenario = PAY_SCENARIOS[name]
-    calls = await pay_calls(platform, scenario)
+    calls = [each for each in await pay_calls(platform, scenario) if not at or each[0] in at]
+    assert calls, at
     faults = [Fault(call, nth, kind) for call, nth in calls for kind in KINDS]
     runs = await all_of([partial(pay_run, platform, scenario, [fault]) for fault in faults], AT_ONCE)
     assert len(runs) == len(calls) * len(KINDS)
@@ -49,6 +51,11 @@ async def every_single_fault(platform: Platform, name: str) -> None:
 @pytest.mark.parametrize("name", SHORT)
 async def test_money_survives_any_fault_at_any_step(platform: Platform, name: str) -> None:
     await every_single_fault(platform, name)
+
+
+async def test_what_was_paid_twice_goes_back_whatever_befalls_its_booking(platform: Platform) -> None:
+    """The refund that is asked for there has to be started, also by a repetition that finds all of it booked."""
+    await every_single_fault(platform, "pay_twice", at=frozenset({"book_charges"}))
 
 
 async def test_a_payment_whose_process_is_gone_is_noticed(platform: Platform) -> None:
