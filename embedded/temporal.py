@@ -50,8 +50,9 @@ TIME_SKIPPING_CONFIG: Mapping[str, str] = {
     "history.timerProcessorMaxPollRPS": "200",
     "history.timerProcessorMaxTimeShift": '"10ms"',
     "frontend.WorkflowTimeSkippingEnabled": "true",
+    "frontend.namespaceCount": "10000",
 }
-"""For tests: timers are skipped, not shortened."""
+"""For tests: timers are skipped, not shortened, and hundreds of suppliers and channels poll at once (usually 1,200)."""
 SQLITE_PRAGMAS: Mapping[str, str] = {"journal_mode": "wal", "synchronous": "1"}
 """Safe against the death of the process; a power cut may lose the last commits (then: `tessera reconcile`)."""
 

@@ -138,7 +138,8 @@ _REFUNDED = frozenset({"refunded"})
 _CANCELED = frozenset({"canceled"})
 _REVIVED = frozenset({"canceled, issued"})
 _NOT_REVIVED = frozenset({"canceled, rejected", "canceled, refunded", "canceled"})
-"""The successor asks for the same at the same price: where the world has changed, the money goes back."""
+"""The successor asks for the same at the same price: where the world has changed, the money goes back.
+What the channel takes after all while it is being closed is in time: then the order itself is issued."""
 
 PAY_SCENARIOS = {
     each.name: each
@@ -150,14 +151,14 @@ PAY_SCENARIOS = {
         PayScenario(
             "pay_refund_pending", _REFUNDED | _ISSUED, at_supplier=_REJECT, at_channel=(("refund", "refund_pending"),)
         ),
-        PayScenario("pay_late", _REVIVED | _NOT_REVIVED, act=pays_late),
-        PayScenario("pay_late_refund", _CANCELED, act=pays_late, late_payment="refund"),
+        PayScenario("pay_late", _REVIVED | _NOT_REVIVED | _ISSUED, act=pays_late),
+        PayScenario("pay_late_refund", _CANCELED | _ISSUED, act=pays_late, late_payment="refund"),
         PayScenario("pay_twice", _ISSUED, act=pays_twice),
         PayScenario(
             "pay_mixed", _REFUNDED | _ISSUED, at_supplier=_REJECT, coins_minor=PRICE_MINOR // 10,
             voucher_minor=PRICE_MINOR // 4,
         ),
-        PayScenario("pay_unpaid", _CANCELED | _REVIVED | _NOT_REVIVED, act=pays_nothing),
+        PayScenario("pay_unpaid", _CANCELED | _REVIVED | _NOT_REVIVED | _ISSUED, act=pays_nothing),
     )
 }  # fmt: skip
 
@@ -211,7 +212,8 @@ async def pay_run(
     try:
         async with asyncio.timeout(RUN_TIMEOUT_S):
             balances = await _granted(stage, scenario)
-            stage.orders = [await platform.bought(stage.shopper, stage.ticket) for _ in range(scenario.orders)]
+            others = [await platform.a_ticket(stage.supplier, stock=3) for _ in range(scenario.orders - 1)]
+            stage.orders = [await platform.bought(stage.shopper, each) for each in (stage.ticket, *others)]
             await begin(stage, balances)
             done.pay_id = stage.pay_id
             await scenario.act(stage)
