@@ -6,7 +6,7 @@ A time-out means *unknown*: the same call with the same ids is safe, and is what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ A = TypeVar("A")
 
 DISTRIBUTOR = SearchAttributeKey.for_keyword("Distributor")
 RPC_TIMEOUT = timedelta(seconds=10)
+DROPPED_PAUSE_S = 0.05
 
 
 class Undecided(Exception):
@@ -63,23 +64,27 @@ async def place(client: Client, order_no: int, *, distributor_id: str, title: st
 
 async def _place(client: Client, order_no: int, looks: dict[str, Any], timeout_s: float, *, again: bool) -> PlaceAnswer:
     reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
-    start = WithStartWorkflowOperation(
-        OrderWorkflow.run,
-        HostOrder(order_no),
-        id=order_workflow_id(order_no),
-        task_queue=ORDER_TASK_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=reuse,
-        **looks,
-    )
-    answer: PlaceAnswer = await client.execute_update_with_start_workflow(
-        "place",
-        start_workflow_operation=start,
-        id=PLACE_UPDATE_ID,
-        result_type=PlaceAnswer,
-        rpc_timeout=timedelta(seconds=timeout_s),
-    )
-    return answer
+
+    async def send() -> PlaceAnswer:
+        start = WithStartWorkflowOperation(
+            OrderWorkflow.run,
+            HostOrder(order_no),
+            id=order_workflow_id(order_no),
+            task_queue=ORDER_TASK_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=reuse,
+            **looks,
+        )
+        answer: PlaceAnswer = await client.execute_update_with_start_workflow(
+            "place",
+            start_workflow_operation=start,
+            id=PLACE_UPDATE_ID,
+            result_type=PlaceAnswer,
+            rpc_timeout=timedelta(seconds=timeout_s),
+        )
+        return answer
+
+    return await until_taken(send)
 
 
 @asynccontextmanager
@@ -94,6 +99,18 @@ async def patience(timeout_s: float) -> AsyncIterator[None]:
         if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
             raise Undecided from error
         raise
+
+
+async def until_taken(send: Callable[[], Awaitable[A]]) -> A:
+    """Send an update again where the server dropped it, together with a task of the workflow that did not count: it was
+    about to end when something else came in. Its id makes that safe; to be used with `patience`."""
+    while True:
+        try:
+            return await send()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION:
+                raise
+            await asyncio.sleep(DROPPED_PAUSE_S)
 
 
 async def host_again(client: Client, order_no: int, *, distributor_id: str, workflow_id: str) -> None:
@@ -125,8 +142,8 @@ async def ask_host(
     handle = client.get_workflow_handle(workflow_id)
     async with patience(timeout_s):
         try:
-            standing: OrderStanding = await handle.execute_update(
-                update, message, id=update_id, rpc_timeout=timedelta(seconds=timeout_s)
+            standing: OrderStanding = await until_taken(
+                lambda: handle.execute_update(update, message, id=update_id, rpc_timeout=timedelta(seconds=timeout_s))
             )
             return standing
         except WorkflowUpdateFailedError as failed:

@@ -22,7 +22,7 @@ from activities.payment_messages import (
     PayStanding,
     RefundStanding,
 )
-from api.order_host import RPC_TIMEOUT, HostMissing, Undecided, patience, refused
+from api.order_host import RPC_TIMEOUT, HostMissing, Undecided, patience, refused, until_taken
 from domain.channels import RefundTold
 from workflows.channel_refunds import ChannelRefundWorkflow
 from workflows.orders import ORDER_TASK_QUEUE
@@ -124,13 +124,15 @@ async def _update(
     client: Client, host: Host, update: str, args: tuple[object, ...], result: type[A], update_id: str
 ) -> A:
     try:
-        answer: A = await client.execute_update_with_start_workflow(
-            update,
-            args=args,
-            start_workflow_operation=WithStartWorkflowOperation(host.run, host.message, **host.start()),
-            id=update_id,
-            result_type=result,
-            rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S),
+        answer: A = await until_taken(
+            lambda: client.execute_update_with_start_workflow(
+                update,
+                args=args,
+                start_workflow_operation=WithStartWorkflowOperation(host.run, host.message, **host.start()),
+                id=update_id,
+                result_type=result,
+                rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S),
+            )
         )
     except WorkflowUpdateFailedError as failed:
         raise refused(failed) from failed

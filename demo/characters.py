@@ -60,7 +60,7 @@ CHARACTERS: Mapping[str, Character] = {
         params={},
         terms={**_PATIENCE, "first_interval_s": 0.5, "deadline_s": 8.0, "deadline_policy": "escalate"},
         strikes={
-            "drop_after": "confirm", "error_after": "confirm", "unreadable": "confirm", "error_before": "confirm",
+            "drop_after": "confirm", "error_after": "confirm", "unreadable": "confirm", "error_before": "reserve",
             "callback_early": "confirm",
         },
         deduplicates=False,

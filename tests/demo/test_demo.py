@@ -15,7 +15,7 @@ from embedded.stack import StackOptions
 from settings import Settings
 
 SEED = int(os.environ.get("SEED", "7"))
-ORDERS = 90
+ORDERS = 110
 
 
 async def test_a_small_demo_meets_every_fault_and_loses_and_doubles_nothing(tmp_path: Path) -> None:
