@@ -25,6 +25,7 @@ PLAIN_FAULTS: tuple[str | None, ...] = (
 COINS_MINOR, VOUCHER_MINOR = 1_000, 2_000
 CONTRADICTS_AFTER_MS = 6_000
 PATIENCE_S = 60.0
+TRIES = 5
 
 
 @dataclass
@@ -101,10 +102,20 @@ class Stage:
     # --- what shoppers do --------------------------------------------------------------------------------------
 
     async def _begun(self, shopper: Shopper, story: Story, key: str, article: Article, channel_id: str) -> Paying:
-        story.order_no = await shopper.order(article, key)
+        story.order_no = await self._ordered(shopper, key, article)
         paying = await shopper.begin([story.order_no], key, channel_id)
         story.pay_id = paying.id
         return paying
+
+    async def _ordered(self, shopper: Shopper, key: str, article: Article) -> str:
+        """An order that waits to be paid: whom a misbehaving supplier turns away tries again."""
+        for attempt in range(TRIES - 1):
+            try:
+                return await shopper.order(article, f"{key}-{attempt}")
+            except Turned as turned:
+                if turned.code != "supplier_unavailable":
+                    raise
+        return await shopper.order(article, f"{key}-last")
 
     def _plain(self, channel_id: str, fault: str | None) -> Callable[[Shopper, Story, str], Awaitable[None]]:
         async def play(shopper: Shopper, story: Story, key: str) -> None:
