@@ -65,7 +65,7 @@ async def place(client: Client, order_no: int, *, distributor_id: str, title: st
 async def _place(client: Client, order_no: int, looks: dict[str, Any], timeout_s: float, *, again: bool) -> PlaceAnswer:
     reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
 
-    async def send() -> PlaceAnswer:
+    async def send() -> PlaceAnswer:  # whole, since the library uses up an operation with its first sending
         start = WithStartWorkflowOperation(
             OrderWorkflow.run,
             HostOrder(order_no),

@@ -81,17 +81,10 @@ async def start_what_stands_still(parts: Parts) -> int:
     ):
         await payment_host.host_again(_client(parts), host)
         started += 1
-    async for host in to_look_at(parts.database, now):
-        await payment_host.host_again(_client(parts), host)
+    async for pay_id in _pages(parts.database, pay_reading.to_look_at, now):
+        await payment_host.host_again(_client(parts), payment_host.of_payment(pay_id, look=True))
         started += 1
     return started
-
-
-async def to_look_at(database: Database, before: datetime) -> AsyncIterator[payment_host.Host]:
-    """Decided pay orders whose channel is to be asked for the last time: a lost callback must not lose a second or a
-    late payment either."""
-    async for pay_id in _pages(database, pay_reading.to_look_at, before):
-        yield payment_host.of_last_look(pay_id)
 
 
 async def standing_still(

@@ -56,14 +56,10 @@ class Host:
         }
 
 
-def of_payment(pay_id: str) -> Host:
-    """The process of a pay order, also of one that only a channel speaks of."""
-    return Host(PaymentWorkflow.run, HostPayment(pay_id), payment_workflow_id(pay_id), f"Payment {pay_id}")
-
-
-def of_last_look(pay_id: str) -> Host:
-    """The process of a pay order that was decided long ago: its channel is asked once more."""
-    return Host(PaymentWorkflow.run, HostPayment(pay_id, look=True), payment_workflow_id(pay_id), f"Payment {pay_id}")
+def of_payment(pay_id: str, *, look: bool = False) -> Host:
+    """The process of a pay order, also of one that only a channel speaks of. `look`: it was decided long ago, and its
+    channel is asked for the last time."""
+    return Host(PaymentWorkflow.run, HostPayment(pay_id, look), payment_workflow_id(pay_id), f"Payment {pay_id}")
 
 
 def of_refund(refund_id: str) -> Host:

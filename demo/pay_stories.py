@@ -109,13 +109,14 @@ class Stage:
 
     async def _ordered(self, shopper: Shopper, key: str, article: Article) -> str:
         """An order that waits to be paid: whom a misbehaving supplier turns away tries again."""
-        for attempt in range(TRIES - 1):
+        attempt = 1
+        while True:
             try:
                 return await shopper.order(article, f"{key}-{attempt}")
             except Turned as turned:
-                if turned.code != "supplier_unavailable":
+                if turned.code != "supplier_unavailable" or attempt == TRIES:
                     raise
-        return await shopper.order(article, f"{key}-last")
+            attempt += 1
 
     def _plain(self, channel_id: str, fault: str | None) -> Callable[[Shopper, Story, str], Awaitable[None]]:
         async def play(shopper: Shopper, story: Story, key: str) -> None:
@@ -180,7 +181,7 @@ class Stage:
         issued = await self.finance.post("/v1/vouchers", voucher, f"{key}-voucher")
         if not issued.ok:
             raise Turned("/v1/vouchers", issued)
-        story.order_no = await shopper.order(self.evening, key)
+        story.order_no = await self._ordered(shopper, key, self.evening)
         paying = await shopper.begin(
             [story.order_no], key, "alipay", coins_minor=COINS_MINOR, voucher_ids=[issued.body["id"]]
         )

@@ -7,7 +7,6 @@ after a crash, starts it again. Whatever it hears (reply, callback, query) goes 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -55,10 +54,10 @@ from domain.channels import (
 from domain.errors import Refusal
 from domain.payments import UNDECIDED, PaymentDecided, PaymentDeclined, PayStatus
 from workflows.execution import at_channel, durably
+from workflows.last_look import Doubt, LastLook
 from workflows.money_back import begin_refund
 from workflows.payment_ids import HostPayment
 from workflows.payment_uses import PaymentUses
-from workflows.policies import FORGOTTEN_FOR_GOOD
 from workflows.refusals import refusals
 from workflows.silence import Silence
 
@@ -90,7 +89,7 @@ class PaymentWorkflow:
         self._ending: Ending | None = None
         self._asked = self._closes = 0
         self._opened = self._creating = self._named = False
-        self._unknown_since: datetime | None = None
+        self._doubt = Doubt()
         self._gone: set[int] = set()
         self._paid_at: datetime | None = None
         self._silence: Silence | None = None
@@ -107,7 +106,7 @@ class PaymentWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             return "unknown"
         await self._silence_ends()
-        look = asyncio.create_task(self._look_for_the_last_time()) if payment.look else None
+        look = asyncio.create_task(self._last_look().take()) if payment.look else None
         while True:
             await self._use_money()
             await workflow.wait_condition(workflow.all_handlers_finished)
@@ -241,11 +240,7 @@ class PaymentWorkflow:
 
     def _is_forgotten(self) -> bool:
         """Whether *not known* is believed: at once of what the channel never named, else when it says so for long."""
-        return self._unknown_for_long() or not self._named
-
-    def _unknown_for_long(self) -> bool:
-        self._unknown_since = self._unknown_since or workflow.now()
-        return workflow.now() - self._unknown_since >= FORGOTTEN_FOR_GOOD
+        return self._doubt.is_over() or not self._named
 
     async def _end_unpaid(self, ending: Ending) -> None:
         """Nobody can pay it any more. What was paid, if anything, is no payment of it, and a person has been told."""
@@ -311,29 +306,17 @@ class PaymentWorkflow:
         for refund_id in booked.refunds:
             await begin_refund(refund_id)
 
+    def _last_look(self) -> LastLook:
+        plan = self._required_plan()
+        return LastLook(
+            self._pay_id, plan.schedule, self._query, lambda paid: self._book(plan.channel_id, paid.charges)
+        )
+
     async def _until_looked(self, look: asyncio.Task[None]) -> None:
         """Or until there is money to be used, which does not wait for a channel that says nothing."""
         await workflow.wait_condition(lambda: look.done() or bool(self._to_be_used()))
         if look.done():
             await look
-
-    async def _look_for_the_last_time(self) -> None:
-        """Whoever had the channel's page open may have paid after all, or once more, and its word of that may be lost.
-
-        *Not known* is believed only when it says so for long: one that forgets may remember, and nobody asks again.
-        """
-        plan = self._required_plan()
-        for asked in itertools.count():
-            answer = await self._query()
-            if isinstance(answer, Paid):
-                await self._book(plan.channel_id, answer.charges)
-            may_remember = isinstance(answer, NotKnown) and not self._unknown_for_long()
-            if not may_remember and not isinstance(answer, Unclear | NotReachable):
-                await durably(PaymentActivities.note_look, RestPayment(self._pay_id, workflow.now()))
-                return
-            if workflow.info().is_continue_as_new_suggested():
-                return  # the API's upkeep starts it again
-            await workflow.sleep(timedelta(seconds=plan.schedule.interval_s(asked)), summary="look again")
 
     # --- the money is there: what does it buy? -----------------------------------------------------------------
 

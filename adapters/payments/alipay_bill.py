@@ -29,6 +29,7 @@ def read_bill(file: IO[bytes]) -> Iterator[BillLine]:
     try:
         with _table(file) as table:
             yield from _lines(table)
+    # NotImplementedError is what zipfile raises for a compression that it does not know
     except (ValueError, KeyError, csv.Error, zipfile.BadZipFile, EOFError, NotImplementedError) as unreadable:
         raise BillUnreadable(f"the bill can't be read: {type(unreadable).__name__}") from unreadable
 

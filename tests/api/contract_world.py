@@ -173,7 +173,7 @@ class World:
         deadline = time.monotonic() + PATIENCE_S
         while not (answer := question()):
             assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
-            time.sleep(0.1)
+            time.sleep(0.1)  # Schemathesis calls from threads of its own, without an event loop; the API is only asked
         return answer
 
     def new_supplier(self) -> str:

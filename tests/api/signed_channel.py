@@ -38,7 +38,8 @@ def signed(body: bytes, secret: str) -> dict[str, str]:
 
 
 class SignedChannel:
-    """Its callbacks are events of ours in JSON."""
+    """Its callbacks are events of ours in JSON. The API calls no channel, only workers do: whoever calls this one is
+    wrong, and its calls say so by NotImplementedError."""
 
     acknowledgement = Acknowledgement(200, "got it")
 

@@ -24,7 +24,7 @@ def test_committed_rows_survive_a_kill_and_the_next_start(tmp_path: Path) -> Non
         assert postmaster is not None
         processes.send(postmaster.pid, signal.SIGKILL)
         while postmaster.is_running() and postmaster.status() != "zombie":
-            time.sleep(0.02)
+            time.sleep(0.02)  # as a zombie it would be waited for without end
     with running(tmp_path) as server, psycopg.connect(server.url("tessera_owner")) as connection:
         assert connection.execute("SELECT id FROM kept").fetchall() == [(7,)]
 

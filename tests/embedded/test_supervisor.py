@@ -17,7 +17,7 @@ import pytest
 from embedded import processes
 from embedded.supervisor import IsAlive, Part, PartDidNotStart, StackRunsAlready, Supervisor, read_state
 
-IDLE = "import time\nwhile True: time.sleep(60)"
+IDLE = "import time\nwhile True: time.sleep(60)"  # the program of a part that runs until it is stopped
 DEAF = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\n" + IDLE
 
 

@@ -53,27 +53,39 @@ async def test_upkeep_leaves_alone_what_has_a_process(platform: Platform) -> Non
     shopper, channel = await platform.a_shopper(), await platform.a_channel()
     order_no = await platform.bought(shopper, await platform.a_ticket())
     pay_id = await platform.paying(shopper, order_no, channel=channel)
-    before = (await platform.payment_host(pay_id).describe()).run_id
+    before = await run_of(platform, pay_id)
     await start_what_stands_still(later(platform, minutes=5))
-    assert (await platform.payment_host(pay_id).describe()).run_id == before
+    assert await run_of(platform, pay_id) == before
 
 
 LONG_AFTER = {"hours": 3.0}
 """Every payer has had their time by then, and as much again."""
 
 
-async def test_a_second_payment_whose_callback_is_lost_is_seen_at_the_last_look(platform: Platform) -> None:
-    """The pay order is decided, so nobody asks any more; and no callback tells."""
+async def a_settled_payment(platform: Platform) -> tuple[int, str, Channel]:
+    """An order that is issued, and the payment of it, which nobody has to ask about any more."""
     shopper, channel = await platform.a_shopper(), await platform.a_channel()
     order_no = await platform.bought(shopper, await platform.a_ticket())
     pay_id = await platform.paying(shopper, order_no, channel=channel)
     await channel.paid(pay_id)
     await platform.payment_settled(pay_id)
+    return order_no, pay_id, channel
+
+
+async def run_of(platform: Platform, pay_id: str) -> str | None:
+    """Which run of the payment's process is the newest."""
+    return (await platform.payment_host(pay_id).describe()).run_id
+
+
+async def test_a_second_payment_whose_callback_is_lost_is_seen_at_the_last_look(platform: Platform) -> None:
+    """The pay order is decided, so nobody asks any more; and no callback tells."""
+    order_no, pay_id, channel = await a_settled_payment(platform)
     await channel.next("pay", "callback_lost")
     await channel.paid(pay_id, anyway=True)
     assert await channel.held_minor(pay_id) == 40_000, "paid twice, and nobody here knows"
+    ended = await run_of(platform, pay_id)
     await start_what_stands_still(later(platform, minutes=5))
-    assert await channel.held_minor(pay_id) == 40_000, "its payer may still be at the channel's page"
+    assert await run_of(platform, pay_id) == ended, "its payer may still be at the channel's page"
     await channel.next("query", "forget")
     await start_what_stands_still(later(platform, **LONG_AFTER))
     await platform.until(lambda: _holds(channel, pay_id, 20_000))
@@ -114,16 +126,12 @@ async def test_a_channel_that_never_answered_and_forgets_is_not_believed_at_the_
 
 
 async def test_a_channel_is_asked_for_the_last_time_only_once(platform: Platform) -> None:
-    shopper, channel = await platform.a_shopper(), await platform.a_channel()
-    order_no = await platform.bought(shopper, await platform.a_ticket())
-    pay_id = await platform.paying(shopper, order_no, channel=channel)
-    await channel.paid(pay_id)
-    await platform.payment_settled(pay_id)
+    _, pay_id, _ = await a_settled_payment(platform)
     await start_what_stands_still(later(platform, **LONG_AFTER))
     await platform.until(lambda: _looked(platform, pay_id))
-    ended = (await platform.payment_host(pay_id).describe()).run_id
+    ended = await run_of(platform, pay_id)
     await start_what_stands_still(later(platform, **LONG_AFTER))
-    assert (await platform.payment_host(pay_id).describe()).run_id == ended
+    assert await run_of(platform, pay_id) == ended
 
 
 async def _holds(channel: Channel, pay_id: str, minor: int) -> bool:
