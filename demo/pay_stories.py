@@ -25,7 +25,8 @@ PLAIN_FAULTS: tuple[str | None, ...] = (
 COINS_MINOR, VOUCHER_MINOR = 1_000, 2_000
 CONTRADICTS_AFTER_MS = 6_000
 PATIENCE_S = 60.0
-TRIES = 5
+TRIES, TRIES_AGAIN_AFTER_S = 15, 2.0
+"""For longer than the circuit breaker of a misbehaving supplier stays open."""
 
 
 @dataclass
@@ -108,7 +109,7 @@ class Stage:
         return paying
 
     async def _ordered(self, shopper: Shopper, key: str, article: Article) -> str:
-        """An order that waits to be paid: whom a misbehaving supplier turns away tries again."""
+        """An order that waits to be paid: who is turned away since a supplier misbehaves tries again in a while."""
         attempt = 1
         while True:
             try:
@@ -116,6 +117,7 @@ class Stage:
             except Turned as turned:
                 if turned.code != "supplier_unavailable" or attempt == TRIES:
                     raise
+            await asyncio.sleep(TRIES_AGAIN_AFTER_S)
             attempt += 1
 
     def _plain(self, channel_id: str, fault: str | None) -> Callable[[Shopper, Story, str], Awaitable[None]]:
